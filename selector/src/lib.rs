@@ -1,1 +1,23 @@
-//! See ARCHITECTURE.md.
+//! Picks the candidate that most likely resolves an issue.
+//!
+//! [`select`] is a pure function of a [`Pool`], its [`Evidence`] and a [`PolicyRequest`]: no clock, no files, no
+//! randomness, so the same request always gets the same answer. Labels never reach it; `fit` and `eval` keep them
+//! apart.
+
+mod agreement;
+mod evidence;
+mod facts;
+mod policies;
+mod policy;
+mod pool;
+mod ranker;
+mod select;
+mod test_evidence;
+
+pub use evidence::{Evidence, SelectError};
+pub use facts::Facts;
+pub use policy::{Policy, PolicyInfo, PolicyRequest, UnknownPolicy};
+pub use pool::{Pool, Prepared, PreparedPool};
+pub use ranker::{Feature, ModelError, RankerModel};
+pub use select::{select, select_prepared};
+pub use test_evidence::Touched;
