@@ -1,1 +1,25 @@
-//! See ARCHITECTURE.md.
+//! What the HTTP edge of every EntroPO service shares: configuration, problem+json errors, authentication, limits,
+//! idempotency, telemetry, health and shutdown. Nothing here knows what a service does.
+//!
+//! A service builds an [`utoipa_axum::router::OpenApiRouter`], hands it to [`stack`], and the result to [`serve`].
+
+pub mod auth;
+pub mod body;
+pub mod config;
+pub mod docs;
+pub mod extract;
+pub mod guard;
+pub mod health;
+pub mod idempotency;
+pub mod metrics;
+pub mod observe;
+pub mod problem;
+pub mod serve;
+pub mod stack;
+pub mod telemetry;
+
+pub use config::{ByteSize, ConfigArgs, Secret, Span};
+pub use extract::{Json, Path, Query};
+pub use problem::{Kind, Problem, ProblemResponses};
+pub use serve::serve;
+pub use stack::{Edge, stack};

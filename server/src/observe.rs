@@ -1,0 +1,220 @@
+//! What is seen of each request: its id, its span and log line, its metrics; and the last touch on every error.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderName, HeaderValue, Method, header};
+use tracing::Instrument as _;
+
+use crate::{metrics, problem::Problem};
+
+/// Header of the request id, taken from the client or made here.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of the current request, as an extension.
+#[derive(Debug, Clone)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn of(request: &Request) -> Self {
+        let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let usable = given.filter(|id| {
+            (1..=128).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b))
+        });
+        Self(usable.map_or_else(|| uuid::Uuid::now_v7().to_string().into(), Into::into))
+    }
+}
+
+/// The outermost layer: sees every request and every response, also those of the layers below it.
+pub async fn observe(mut request: Request, next: Next) -> Response {
+    let id = RequestId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    let method = method_label(request.method());
+    // The template, never the path: label values must stay few.
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let trace = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .and_then(TraceParent::parse);
+    let span = tracing::info_span!(
+        "request",
+        id = id.as_str(),
+        method,
+        route,
+        trace_id = trace.map(|trace| trace.trace_id),
+        parent_id = trace.map(|trace| trace.parent_id),
+    );
+
+    let mut seen = Seen { started: Instant::now(), method, route, status: None, span: span.clone() };
+    metrics::in_flight(1.0);
+    let response = next.run(request).instrument(span).await;
+    seen.status = Some(response.status().as_u16());
+    drop(seen);
+    finish(response, &id)
+}
+
+/// Turns bare and unfinished errors into problems with the request's id, and sets the headers of every response.
+fn finish(mut response: Response, id: &RequestId) -> Response {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = with_problem(&response, problem.with_request_id(id.as_str()));
+    } else if is_bare_error(&response) {
+        let problem = Problem::from_status(response.status()).with_request_id(id.as_str());
+        response = with_problem(&response, problem);
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Replaces the body and keeps the headers that other layers set, such as `allow`.
+fn with_problem(response: &Response, problem: Problem) -> Response {
+    let (mut parts, body) = problem.into_response().into_parts();
+    parts.extensions.remove::<Problem>();
+    for (name, value) in response.headers() {
+        let of_old_body = [
+            header::CONTENT_TYPE,
+            header::CONTENT_LENGTH,
+            header::CONTENT_ENCODING,
+            header::TRANSFER_ENCODING,
+        ];
+        if !of_old_body.contains(name) && !parts.headers.contains_key(name) {
+            parts.headers.append(name, value.clone());
+        }
+    }
+    Response::from_parts(parts, body)
+}
+
+/// An error as the router answers it: a status without a body of our making.
+fn is_bare_error(response: &Response<Body>) -> bool {
+    let status = response.status();
+    let typed = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
+        let value = value.as_bytes();
+        value.starts_with(b"application/") || value.starts_with(b"text/html")
+    });
+    (status.is_client_error() || status.is_server_error()) && !typed
+}
+
+/// Reports on drop, so that a request whose client left is seen too.
+struct Seen {
+    started: Instant,
+    method: &'static str,
+    route: String,
+    status: Option<u16>,
+    span: tracing::Span,
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        metrics::in_flight(-1.0);
+        let took = self.started.elapsed();
+        // 499 as other servers log it: the client closed the connection before the response.
+        let status = self.status.unwrap_or(499);
+        metrics::finished(self.method, &self.route, status, took);
+        let _entered = self.span.enter();
+        log(status, took, &self.route);
+    }
+}
+
+fn log(status: u16, took: Duration, route: &str) {
+    let ms = took.as_secs_f64() * 1e3;
+    match status {
+        500.. => tracing::warn!(status, ms, "answered"),
+        499 => tracing::info!(status, ms, "client left"),
+        // Probes come every few seconds and say nothing while they succeed.
+        _ if matches!(route, "/livez" | "/readyz" | "/metrics") => tracing::debug!(status, ms, "answered"),
+        _ => tracing::info!(status, ms, "answered"),
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+/// The caller's place in a distributed trace (W3C Trace Context, version 00).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TraceParent<'a> {
+    trace_id: &'a str,
+    parent_id: &'a str,
+}
+
+impl<'a> TraceParent<'a> {
+    fn parse(header: &'a str) -> Option<Self> {
+        let hex = |part: &str, len: usize| {
+            part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let nonzero = |part: &str| part.bytes().any(|b| b != b'0');
+        let mut parts = header.split('-');
+        let (version, trace_id, parent_id, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        // Later versions may append fields; 00 may not, and ff is forbidden.
+        let well_formed = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+        let known = hex(trace_id, 32)
+            && nonzero(trace_id)
+            && hex(parent_id, 16)
+            && nonzero(parent_id)
+            && hex(flags, 2);
+        (well_formed && known).then_some(Self { trace_id, parent_id })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparent_is_checked() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let parsed = TraceParent::parse(good).unwrap();
+        assert_eq!(parsed.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(parsed.parent_id, "00f067aa0ba902b7");
+        for bad in [
+            "",
+            "00-4bf9-00f0-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert_eq!(TraceParent::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_harmless_request_ids_are_taken_over() {
+        let id = |value: &str| {
+            let request = Request::builder().header(REQUEST_ID, value).body(Body::empty()).unwrap();
+            RequestId::of(&request).as_str().to_owned()
+        };
+        assert_eq!(id("build-42.7"), "build-42.7");
+        for bad in ["", "a b", "<script>", &"x".repeat(129)] {
+            assert_ne!(id(bad), bad);
+        }
+    }
+}

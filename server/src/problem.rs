@@ -1,0 +1,197 @@
+//! Errors as RFC 9457 `application/problem+json`.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+mod kind;
+mod responses;
+
+pub use kind::Kind;
+pub use responses::ProblemResponses;
+
+/// The media type of every error.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Why a request failed (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// The kind of problem: a link to its paragraph in `/docs`.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "/docs#problem-invalid-field")]
+    kind: Kind,
+    /// The kind in a few words; the same for every occurrence.
+    #[schema(value_type = String, example = "a field has an unacceptable value")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(value_type = u16, minimum = 400, maximum = 599)]
+    status: Status,
+    /// What happened here and what to do about it.
+    #[schema(value_type = String)]
+    detail: Cow<'static, str>,
+    /// The fields at fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    /// The `x-request-id` of the request, to find it in the logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    #[serde(skip)]
+    retry_after: Option<u32>,
+}
+
+/// One field at fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where: the field's path in the body (`candidates[3].patch`), or the name of the parameter or header.
+    field: String,
+    /// What is wrong with it.
+    message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Status(StatusCode);
+
+impl Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(self.0.as_u16())
+    }
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            title: kind.title(),
+            status: Status(kind.status()),
+            detail: detail.into(),
+            errors: Vec::new(),
+            request_id: None,
+            retry_after: kind.retry_after(),
+        }
+    }
+
+    /// A field whose value cannot be accepted: 422 naming it.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let (field, message) = (field.into(), message.into());
+        Self::new(Kind::InvalidField, format!("{field}: {message}")).with_error(field, message)
+    }
+
+    /// A limit that a field exceeds: 413 naming it.
+    pub fn too_large(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let (field, message) = (field.into(), message.into());
+        Self::new(Kind::TooLarge, format!("{field}: {message}")).with_error(field, message)
+    }
+
+    /// A thing that is not there.
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::NotFound, detail)
+    }
+
+    /// A failure on our side. The cause goes to the log, not to the client.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "request failed");
+        Self::new(Kind::Internal, "something went wrong here; the request id finds it in the service's log")
+    }
+
+    /// The same with one more field at fault.
+    #[must_use]
+    pub fn with_error(mut self, field: impl Into<String>, message: impl Into<String>) -> Self {
+        self.errors.push(FieldError { field: field.into(), message: message.into() });
+        self
+    }
+
+    /// The same with the id of the request, unless it has one.
+    #[must_use]
+    pub fn with_request_id(mut self, id: &str) -> Self {
+        self.request_id.get_or_insert_with(|| id.to_owned());
+        self
+    }
+
+    /// The kind of problem.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What happened.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The kind for a bare status, as the router and other layers answer it.
+    pub(crate) fn from_status(status: StatusCode) -> Self {
+        let detail = match status {
+            StatusCode::NOT_FOUND => "there is nothing at this path; /docs lists what there is",
+            StatusCode::METHOD_NOT_ALLOWED => "this path does not take this method; see the `allow` header",
+            _ => status.canonical_reason().unwrap_or("the request failed"),
+        };
+        let mut problem = Self::new(Kind::of_status(status), detail);
+        problem.status = Status(status);
+        problem
+    }
+
+    fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("problems serialise: strings and numbers only")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status.0, self.body()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == Kind::Unauthorized {
+            // Basic lets a browser ask for the token (as the password) without a login page.
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"entropo\""));
+            headers
+                .append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"entropo token\""));
+        }
+        // The request's id is not known here: `observe` adds it on the way out.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_is_rfc_9457() {
+        let problem =
+            Problem::field("candidates[3].patch", "is 9 MiB, the limit is 8 MiB").with_request_id("abc");
+        let response = problem.into_response();
+        assert_eq!(response.status(), 422);
+        assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "/docs#problem-invalid-field",
+                "title": "a field has an unacceptable value",
+                "status": 422,
+                "detail": "candidates[3].patch: is 9 MiB, the limit is 8 MiB",
+                "errors": [{"field": "candidates[3].patch", "message": "is 9 MiB, the limit is 8 MiB"}],
+                "request_id": "abc",
+            })
+        );
+    }
+
+    #[test]
+    fn unauthorised_says_how_to_authenticate_and_overload_when_to_return() {
+        let response = Problem::new(Kind::Unauthorized, "no token").into_response();
+        assert_eq!(response.headers().get_all("www-authenticate").iter().count(), 2);
+        let response = Problem::new(Kind::Overloaded, "busy").into_response();
+        assert_eq!(response.headers()["retry-after"], "1");
+    }
+}

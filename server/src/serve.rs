@@ -1,0 +1,198 @@
+//! The accept loop. `axum::serve` has no time limit on request heads, and half a head would hold up shutdown.
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+use crate::config::Limits;
+
+/// After a stop signal, how long a connection without a request may stay: enough for a head that is on its way.
+const IDLE_GRACE: Duration = Duration::from_millis(200);
+
+/// Serves until `stop` is cancelled, then lets running requests finish for `limits.shutdown_timeout` at most.
+///
+/// HTTP/1.1 only: HTTP/2 and TLS are a proxy's business.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let connections = Arc::new(Semaphore::new(limits.connections.max(1)));
+    let tracker = TaskTracker::new();
+    let abort = CancellationToken::new();
+    let header_timeout = limits.header_timeout.0;
+    loop {
+        let permit = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            permit = Arc::clone(&connections).acquire_owned() => permit.map_err(io::Error::other)?,
+        };
+        let (stream, peer) = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Usually too many open files: waiting lets others close, ending would help nobody.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let router = router.clone();
+        let (stop, abort) = (stop.clone(), abort.clone());
+        tracker.spawn(async move {
+            let _permit = permit;
+            let connection = connection(stream, ConnectInfo(peer), router, header_timeout, stop);
+            tokio::select! {
+                () = connection => {}
+                () = abort.cancelled() => {}
+            }
+        });
+    }
+    drop(listener);
+    tracker.close();
+    tracing::info!(connections = tracker.len(), "stopping");
+    if tokio::time::timeout(limits.shutdown_timeout.0, tracker.wait()).await.is_err() {
+        tracing::warn!(
+            connections = tracker.len(),
+            "requests were still running at the deadline and are dropped"
+        );
+        abort.cancel();
+        tracker.wait().await;
+    }
+    Ok(())
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: ConnectInfo<std::net::SocketAddr>,
+    router: Router,
+    header_timeout: Duration,
+    stop: CancellationToken,
+) {
+    // Responses are small and written whole: waiting for more (Nagle) only delays them.
+    let _ = stream.set_nodelay(true);
+    let busy = Arc::new(AtomicUsize::new(0));
+    let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
+        let running = Running::new(&busy);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        let response = router.clone().oneshot(request);
+        async move {
+            let response = response.await?;
+            // The response counts as running until its body is written or dropped.
+            Ok::<Response, Infallible>(response.map(|body| Body::new(Held { body, _running: running })))
+        }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => Some(ended),
+        () = stop.cancelled() => None,
+    };
+    if let Some(ended) = ended {
+        if let Err(error) = ended {
+            tracing::debug!(%error, peer = %peer.0, "connection ended early");
+        }
+        return;
+    }
+    connection.as_mut().graceful_shutdown();
+    loop {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = tokio::time::sleep(IDLE_GRACE) => {
+                if busy.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Counts one request of a connection while it lives.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn new(busy: &Arc<AtomicUsize>) -> Self {
+        busy.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(busy))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A body that keeps its request counted.
+struct Held {
+    body: Body,
+    _running: Running,
+}
+
+impl http_body::Body for Held {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Ends at Ctrl-C or SIGTERM.
+pub async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(terminate) => terminate,
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be watched; only Ctrl-C stops gracefully");
+                let _ = interrupt.await;
+                return;
+            }
+        };
+        tokio::select! {
+            _ = interrupt => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = interrupt.await;
+}

@@ -1,0 +1,118 @@
+//! The whole order of layers, on one screen.
+
+use std::{any::Any, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    auth::{Authenticator, authorize},
+    body::{BodyRules, Room},
+    config::Limits,
+    docs,
+    guard::{Guard, guard},
+    health::{self, Probe},
+    metrics,
+    observe::observe,
+    problem::{Kind, Problem, ProblemResponses},
+};
+
+/// What a service hands to the edge.
+pub struct Edge {
+    /// Limits on requests.
+    pub limits: Limits,
+    /// Who may call.
+    pub auth: Authenticator,
+    /// Whether other machines cannot reach the service.
+    pub loopback: bool,
+    /// What `/readyz` asks.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// Cancelled when the service stops: `/readyz` then answers 503.
+    pub stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("limits", &self.limits).field("auth", &self.auth).finish_non_exhaustive()
+    }
+}
+
+/// Puts the shared layers around a service. A request meets them from the last line to the first.
+pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
+    let (open, api) = health::routes(edge.probes, edge.stop).split_for_parts();
+    let (service, mut service_api) = service.split_for_parts();
+    service_api.merge(api);
+    ProblemResponses::add_schemas(&mut service_api);
+    let local_only = edge.loopback && !edge.auth.is_required();
+    let admission = Admission::new(edge.limits);
+
+    let guarded = service
+        .merge(metrics::routes())
+        // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
+        .layer(from_fn_with_state(edge.auth, authorize))
+        // Takes a place among the running requests, or sheds the request; ends it at its deadline.
+        .layer(from_fn_with_state(admission, admit))
+        // Browsers acting for other sites are refused before anything is spent on them.
+        .layer(from_fn_with_state(Guard { local_only }, guard));
+
+    guarded
+        // Health and documentation need no token and no place: they must answer when the service is full.
+        .merge(open)
+        .merge(docs::routes(&service_api))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest))
+        // Inside `observe`, so that a panic is logged with its request id and answered as a problem.
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
+        // Sees everything, adds the request id, completes every error into a problem.
+        .layer(from_fn(observe))
+}
+
+#[derive(Clone)]
+struct Admission {
+    limits: Arc<Limits>,
+    places: Arc<Semaphore>,
+    room: Room,
+}
+
+impl Admission {
+    fn new(limits: Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.concurrency.max(1)));
+        let room = Room::new(limits.bodies_in_memory);
+        Self { limits: Arc::new(limits), places, room }
+    }
+}
+
+/// Sheds at once instead of queueing: a queue that is longer than clients wait only makes work for nobody.
+async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+    let Ok(_place) = admission.places.try_acquire() else {
+        metrics::shed("concurrency");
+        let detail =
+            format!("{} requests are being handled, which is the limit", admission.limits.concurrency);
+        return Problem::new(Kind::Overloaded, detail).into_response();
+    };
+    let rules = BodyRules::new(Arc::clone(&admission.limits), admission.room.clone());
+    // This clone keeps the body's room until the handler is done.
+    let _held = rules.clone();
+    request.extensions_mut().insert(rules);
+    let limit = admission.limits.request_timeout;
+    match tokio::time::timeout(limit.0, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(Kind::DeadlineExceeded, format!("the request took longer than {limit}"))
+            .into_response(),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Response {
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Problem::internal(&format_args!("panic: {}", text.unwrap_or("without a message"))).into_response()
+}

@@ -1,0 +1,159 @@
+//! The accept loop over real sockets: slow and broken clients, and shutdown.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use server::{Edge, Json, Span, auth::Authenticator, config::Limits, serve, stack};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Only a guard against a test that hangs.
+const LONG: Duration = Duration::from_secs(30);
+
+struct Running {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    served: JoinHandle<io::Result<()>>,
+}
+
+impl Running {
+    async fn start(limits: Limits) -> Self {
+        let service = Router::new()
+            .route("/quick", get(async || "quick"))
+            .route(
+                "/work",
+                get(async || {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    "worked"
+                }),
+            )
+            .route("/forever", get(async || tokio::time::sleep(Duration::from_hours(1)).await))
+            .route(
+                "/json",
+                post(async |Json(value): Json<serde_json::Value>| value.to_string().len().to_string()),
+            );
+        let stop = CancellationToken::new();
+        let edge = Edge {
+            limits: limits.clone(),
+            auth: Authenticator::off(),
+            loopback: true,
+            probes: Vec::new(),
+            stop: stop.clone(),
+        };
+        let app = stack(OpenApiRouter::from(service), edge);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let served = tokio::spawn({
+            let stop = stop.clone();
+            async move { serve(listener, app, &limits, stop).await }
+        });
+        Self { addr, stop, served }
+    }
+
+    async fn connect(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn stopped(self) {
+        self.stop.cancel();
+        tokio::time::timeout(LONG, self.served).await.expect("shutdown hangs").unwrap().unwrap();
+    }
+}
+
+/// Everything until the server closes the connection.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    // A reset is an end like any other here.
+    let _ =
+        tokio::time::timeout(LONG, stream.read_to_end(&mut text)).await.expect("the connection stays open");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn limits() -> Limits {
+    Limits {
+        header_timeout: Span(Duration::from_millis(200)),
+        body_timeout: Span(Duration::from_millis(200)),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn silent_and_slow_heads_are_dropped() {
+    let running = Running::start(limits()).await;
+    rest(running.connect("").await).await;
+    rest(running.connect("GET /quick HTTP/1.1\r\nHost: loc").await).await;
+    // A connection that was used and then falls silent ends as well.
+    let text = rest(running.connect("GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n").await).await;
+    assert!(text.ends_with("quick"), "{text}");
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_408_and_one_that_is_cut_is_400() {
+    let running = Running::start(limits()).await;
+    let head = "POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[";
+    let text = rest(running.connect(head).await).await;
+    assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+    assert!(text.contains("/docs#problem-timeout"), "{text}");
+    let mut cut = running.connect(head).await;
+    cut.shutdown().await.unwrap();
+    let text = rest(cut).await;
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 400 "), "{text}");
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn too_long_a_body_is_refused_before_it_is_sent() {
+    let running = Running::start(limits()).await;
+    let head = "POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n";
+    let text = rest(running.connect(head).await).await;
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn shutdown_finishes_running_requests() {
+    let running = Running::start(limits()).await;
+    let stream = running.connect("GET /work HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop.cancel();
+    let text = rest(stream).await;
+    assert!(text.ends_with("worked"), "{text}");
+    let addr = running.addr;
+    running.stopped().await;
+    assert!(TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn half_a_head_or_an_idle_connection_does_not_hold_up_shutdown() {
+    // Neither timeout can be what ends the connections.
+    let limits = Limits { header_timeout: Span::secs(3600), shutdown_timeout: Span::secs(3600), ..limits() };
+    let running = Running::start(limits).await;
+    let half = running.connect("GET /quick HTT").await;
+    let mut idle = running.connect("GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let _ = idle.read(&mut [0; 64]).await.unwrap();
+    running.stopped().await;
+    drop((half, idle));
+}
+
+#[tokio::test]
+async fn the_deadline_ends_requests_that_do_not_finish() {
+    let limits = Limits { shutdown_timeout: Span(Duration::from_millis(300)), ..limits() };
+    let running = Running::start(limits).await;
+    let stuck = running.connect("GET /forever HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stopped().await;
+    drop(stuck);
+}
