@@ -1,0 +1,569 @@
+//! What kind of file a path names, in any language.
+
+use serde::{Deserialize, Serialize};
+
+use crate::FileChange;
+
+/// What a file is for. Votes and fingerprints look at source; the rest is counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileClass {
+    /// What the program is made of.
+    Source,
+    /// A test, or what only tests use.
+    Test,
+    /// A script that the agent left behind to reproduce the issue or to try its fix.
+    Reproduction,
+    /// Build, packaging and tool settings.
+    Config,
+    /// Documentation.
+    Docs,
+    /// Made by a tool, or somebody else's code: lock files, build output, minified and vendored code, snapshots.
+    Generated,
+}
+
+impl FileClass {
+    /// All classes, in the order in which [`FileClass::index`] numbers them.
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::Test, Self::Reproduction, Self::Config, Self::Docs, Self::Generated];
+
+    /// Place in [`FileClass::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+const GENERATED_DIRS: &[&str] = &[
+    "node_modules",
+    "vendor",
+    "third_party",
+    "third-party",
+    "__pycache__",
+    "__snapshots__",
+    "_build",
+    "dist",
+    ".git",
+    ".tox",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".venv",
+    "venv",
+    "site-packages",
+    "bower_components",
+];
+const GENERATED_NAMES: &[&str] = &[
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "cargo.lock",
+    "poetry.lock",
+    "pipfile.lock",
+    "composer.lock",
+    "gemfile.lock",
+    "go.sum",
+    "uv.lock",
+    "pdm.lock",
+    "bun.lockb",
+    "bun.lock",
+    "gradle.lockfile",
+    "flake.lock",
+    ".ds_store",
+    ".coverage",
+];
+const GENERATED_EXTENSIONS: &[&str] = &[
+    "pyc", "pyo", "class", "jar", "war", "o", "a", "so", "dylib", "dll", "exe", "mo", "doctree", "pickle",
+    "pkl", "orig", "rej", "bak", "swp", "log", "map", "snap", "sqlite3", "sqlite", "db", "egg", "whl",
+    "patch", "diff", "tmp", "out", "lock",
+];
+const GENERATED_ENDINGS: &[&str] = &[
+    ".min.js",
+    ".min.css",
+    ".min.mjs",
+    ".bundle.js",
+    ".pb.go",
+    "_pb2.py",
+    "_pb2_grpc.py",
+    ".pb.cc",
+    ".pb.h",
+    "_generated.go",
+    ".generated.ts",
+    ".generated.js",
+    ".g.cs",
+    ".g.dart",
+    ".designer.cs",
+];
+const TEST_DIRS: &[&str] = &[
+    "tests",
+    "__tests__",
+    "__mocks__",
+    "spec",
+    "specs",
+    "testdata",
+    "test-data",
+    "test_data",
+    "testcases",
+    "e2e",
+    "unittests",
+    "unit-tests",
+    "integration-tests",
+    "integrationtest",
+    "androidtest",
+    "test-fixtures",
+    "fixtures",
+    "cypress",
+    "regression_tests",
+    "functional_tests",
+];
+const DOC_DIRS: &[&str] =
+    &["doc", "docs", "documentation", "changelog", "changelog.d", "changes", "newsfragments", "news"];
+const DOC_NAMES: &[&str] = &[
+    "readme",
+    "changelog",
+    "changes",
+    "license",
+    "licence",
+    "copying",
+    "authors",
+    "contributors",
+    "contributing",
+    "history",
+    "news",
+    "notice",
+    "security",
+    "code_of_conduct",
+    "release_notes",
+    "whatsnew",
+    "todo",
+];
+const DOC_EXTENSIONS: &[&str] =
+    &["md", "rst", "adoc", "markdown", "mdx", "tex", "pdf", "asciidoc", "org", "1"];
+const CONFIG_NAMES: &[&str] = &[
+    "setup.py",
+    "makefile",
+    "gnumakefile",
+    "dockerfile",
+    "cmakelists.txt",
+    "pom.xml",
+    "rakefile",
+    "gemfile",
+    "pipfile",
+    "procfile",
+    "vagrantfile",
+    "jenkinsfile",
+    "build.gradle",
+    "build.gradle.kts",
+    "settings.gradle",
+    "settings.gradle.kts",
+    "go.mod",
+    "go.work",
+    "noxfile.py",
+    "fabfile.py",
+    "manifest.in",
+    "gruntfile.js",
+    "gulpfile.js",
+    "configure",
+    "configure.ac",
+    "makefile.am",
+    "meson.build",
+    "build.xml",
+    "workspace",
+    "build.rs",
+];
+const CONFIG_EXTENSIONS: &[&str] = &[
+    "toml",
+    "ini",
+    "cfg",
+    "yml",
+    "yaml",
+    "json",
+    "json5",
+    "jsonc",
+    "conf",
+    "properties",
+    "cmake",
+    "bazel",
+    "gradle",
+    "env",
+    "nix",
+    "mk",
+    "gemspec",
+    "csproj",
+    "sln",
+    "vcxproj",
+    "editorconfig",
+];
+/// Words that name a script an agent writes to look at an issue, at the start of a new file's name.
+const SCRATCH_WORDS: &[&str] = &[
+    "reproduce",
+    "reproduction",
+    "repro",
+    "replicate",
+    "bug",
+    "issue",
+    "debug",
+    "verify",
+    "verification",
+    "demo",
+    "demonstrate",
+    "check",
+    "try",
+    "tmp",
+    "temp",
+    "scratch",
+    "simple",
+    "minimal",
+    "example",
+    "edge",
+    "final",
+    "quick",
+    "manual",
+    "comprehensive",
+    "validate",
+    "validation",
+    "test",
+    "tests",
+    "fix",
+    "run",
+    "explore",
+    "investigate",
+    "trace",
+    "sample",
+    "poc",
+    "main",
+    "script",
+    "solution",
+    "patch",
+    "inspect",
+    "analyze",
+    "compare",
+    "confirm",
+    "direct",
+    "detailed",
+    "create",
+    "apply",
+    "my",
+    "new",
+    "old",
+    "hello",
+];
+const SCRIPT_EXTENSIONS: &[&str] = &[
+    "py", "js", "mjs", "cjs", "ts", "tsx", "java", "kt", "rb", "php", "sh", "go", "rs", "c", "cc", "cpp",
+    "cs", "pl", "lua", "swift", "scala", "ipynb", "html", "txt", "sql", "json", "md", "csv", "xml", "rst",
+];
+
+/// The class of the file at `path` (slashes, relative to the repository), which is changed by `change`.
+///
+/// New files count differently: a new `reproduce_bug.py` or `test_fix.py` in the root of the repository is a script
+/// that the agent left behind, the same name in a folder of tests is a test.
+pub fn classify(path: &str, change: FileChange, binary: bool) -> FileClass {
+    let lower = path.to_ascii_lowercase();
+    let mut folders: Vec<&str> = lower.split('/').filter(|part| !part.is_empty()).collect();
+    let name = folders.pop().unwrap_or("");
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => (stem, extension),
+        _ => (name, ""),
+    };
+    let added = change == FileChange::Added;
+    let in_dir = |names: &[&str]| folders.iter().any(|folder| names.contains(folder));
+    if is_generated(&folders, name, extension) || in_dir(GENERATED_DIRS) {
+        return FileClass::Generated;
+    }
+    if added && is_scratch(&folders, stem, extension) {
+        return FileClass::Reproduction;
+    }
+    if in_dir(TEST_DIRS) || is_test(path, &folders, stem, extension) {
+        return FileClass::Test;
+    }
+    if binary && added {
+        return FileClass::Generated;
+    }
+    if CONFIG_NAMES.contains(&name) || is_requirements(&folders, name) {
+        return FileClass::Config;
+    }
+    if is_docs(&folders, stem, extension) {
+        return FileClass::Docs;
+    }
+    let ci = folders.first().is_some_and(|folder| folder.starts_with('.'));
+    if ci || name.starts_with('.') || CONFIG_EXTENSIONS.contains(&extension) || name.ends_with(".config.js") {
+        return FileClass::Config;
+    }
+    FileClass::Source
+}
+
+fn is_generated(folders: &[&str], name: &str, extension: &str) -> bool {
+    // `build`, `out` and `target` are folders of sources in many projects: they are output only at the root.
+    let output = matches!(folders.first(), Some(&("build" | "out" | "target" | "bin" | "obj")))
+        && matches!(extension, "js" | "class" | "py" | "json" | "txt" | "o" | "html" | "css" | "map");
+    GENERATED_NAMES.contains(&name)
+        || GENERATED_EXTENSIONS.contains(&extension)
+        || GENERATED_ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || output
+        || folders.iter().any(|folder| folder.ends_with(".egg-info") || folder.ends_with(".dist-info"))
+}
+
+fn is_scratch(folders: &[&str], stem: &str, extension: &str) -> bool {
+    if !SCRIPT_EXTENSIONS.contains(&extension) {
+        return false;
+    }
+    let squeezed = stem.replace(['-', '.'], "_");
+    let words = || squeezed.split('_');
+    if words().any(is_reproduction) {
+        // Anywhere but among the tests: there it may be a regression test that stays.
+        return !folders.iter().any(|folder| TEST_DIRS.contains(folder) || *folder == "test");
+    }
+    if !folders.is_empty() {
+        return false;
+    }
+    let first = squeezed
+        .trim_start_matches('_')
+        .split('_')
+        .next()
+        .unwrap_or("")
+        .trim_end_matches(|c: char| c.is_ascii_digit());
+    // Java, Kotlin, C# and Go projects keep no classes in the root.
+    matches!(extension, "java" | "kt" | "cs")
+        || SCRATCH_WORDS.contains(&first)
+        || words().any(|word| matches!(word, "test" | "bug" | "issue" | "demo" | "debug" | "fix"))
+}
+
+/// `repro2`, `reproduce`, `reproduceissue`, `replicate`, but not `reproject` or `reproducible`.
+fn is_reproduction(word: &str) -> bool {
+    let repro = word.strip_prefix("repro").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    let reproduce = word.starts_with("reproduc") && !word.starts_with("reproducib");
+    repro || reproduce || word.starts_with("replicate")
+}
+
+fn is_test(path: &str, folders: &[&str], stem: &str, extension: &str) -> bool {
+    // The case of the original name tells `FooTest.java` from `latest.java`.
+    let original = path.rsplit('/').next().unwrap_or(path);
+    let camel = original.split('.').next().unwrap_or("");
+    let by_name = match extension {
+        "py" | "pyi" => {
+            stem.starts_with("test_")
+                || stem.ends_with("_test")
+                || stem.ends_with("_tests")
+                || matches!(stem, "conftest" | "tests" | "test")
+        }
+        "java" | "kt" | "scala" | "cs" | "php" | "groovy" | "swift" => {
+            ["Test", "Tests", "TestCase", "IT", "Spec", "ITCase"].iter().any(|end| camel.ends_with(end))
+                || camel
+                    .strip_prefix("Test")
+                    .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+        }
+        "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts" | "vue" | "coffee" => {
+            [".test", ".spec", ".e2e", ".cy", "_test", "-test", ".tests"]
+                .iter()
+                .any(|end| stem.ends_with(end))
+        }
+        "go" => stem.ends_with("_test"),
+        "rs" => stem.ends_with("_test") || stem.ends_with("_tests") || matches!(stem, "tests" | "test"),
+        "rb" => stem.ends_with("_spec") || stem.ends_with("_test") || stem.starts_with("test_"),
+        "c" | "h" | "cc" | "cpp" | "cxx" | "hpp" | "m" => {
+            ["_test", "_tests", "_unittest", "-test"].iter().any(|end| stem.ends_with(end))
+                || stem.starts_with("test_")
+                || stem.starts_with("test-")
+        }
+        "sh" | "bats" => stem.starts_with("test") || stem.ends_with("_test"),
+        _ => false,
+    };
+    // A folder `test` holds tests, except inside a Python package, where it may be a module such as `django.test`.
+    let by_folder = folders.iter().enumerate().any(|(depth, folder)| {
+        *folder == "test"
+            && (depth == 0 || !matches!(extension, "py" | "pyi") || depth == 1 && folders[0] == "lib")
+    });
+    by_name || by_folder
+}
+
+fn is_requirements(folders: &[&str], name: &str) -> bool {
+    let text = matches!(name.rsplit_once('.'), Some((_, "txt" | "in")));
+    text && (name.starts_with("requirements")
+        || name.starts_with("constraints")
+        || folders.last() == Some(&"requirements"))
+}
+
+fn is_docs(folders: &[&str], stem: &str, extension: &str) -> bool {
+    // Django keeps error pages and mail texts as `.txt` among its sources; documents are at the root or in `docs`.
+    let text = extension == "txt" && folders.is_empty();
+    let plain = matches!(extension, "" | "txt" | "md" | "rst");
+    let in_docs = folders.iter().take(2).any(|folder| DOC_DIRS.contains(folder))
+        && !matches!(extension, "java" | "go" | "rs" | "c" | "cc" | "cpp" | "kt" | "cs");
+    DOC_EXTENSIONS.contains(&extension) || text || in_docs || (plain && DOC_NAMES.contains(&stem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(expected: FileClass, change: FileChange, paths: &[&str]) {
+        for path in paths {
+            assert_eq!(classify(path, change, false), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn sources() {
+        check(
+            FileClass::Source,
+            FileChange::Modified,
+            &[
+                "django/db/models/query.py",
+                "django/test/client.py",
+                "src/_pytest/python.py",
+                "sympy/testing/runtests.py",
+                "src/main/java/com/acme/Latest.java",
+                "core/src/main/kotlin/Foo.kt",
+                "packages/ui/src/button.tsx",
+                "pkg/server/handler.go",
+                "src/lib.rs",
+                "lib/attestation.c",
+                "include/x.h",
+                "app/models/user.rb",
+                "src/Contest.php",
+                "django/contrib/admin/templates/admin/base.html",
+                "index.js",
+                "main.go",
+                "simple.py",
+                "sphinx/ext/doctest.py",
+                "src/build/mod.rs",
+                "static/css/base.css",
+                "lib/inspect.js",
+                "pylint/testutils/x.py",
+            ],
+        );
+        check(
+            FileClass::Source,
+            FileChange::Added,
+            &["src/reproject.py", "pkg/fix.go", "django/core/validate.py", "setuptools2.py"],
+        );
+    }
+
+    #[test]
+    fn tests_in_many_languages() {
+        check(
+            FileClass::Test,
+            FileChange::Modified,
+            &[
+                "tests/queries/tests.py",
+                "test/test_x.py",
+                "a/test_b.py",
+                "a/b_test.py",
+                "conftest.py",
+                "astropy/wcs/tests/helper.py",
+                "src/test/java/com/acme/FooTest.java",
+                "x/FooTests.java",
+                "x/TestFoo.java",
+                "x/FooIT.java",
+                "x/FooSpec.kt",
+                "src/a.test.ts",
+                "src/a.spec.js",
+                "src/__tests__/a.js",
+                "test/a.js",
+                "pkg/a_test.go",
+                "pkg/testdata/x.json",
+                "tests/it.rs",
+                "src/foo/tests.rs",
+                "spec/a_spec.rb",
+                "lib/a_test.rb",
+                "tests/FooTest.php",
+                "src/foo_unittest.cc",
+                "lib/test/a.c",
+                "test_simple.py",
+            ],
+        );
+        check(
+            FileClass::Test,
+            FileChange::Added,
+            &["tests/test_new.py", "tests/reproduce_1.py", "src/test/java/x/ReproTest.java"],
+        );
+    }
+
+    #[test]
+    fn scripts_left_behind() {
+        check(
+            FileClass::Reproduction,
+            FileChange::Added,
+            &[
+                "reproduce.py",
+                "repro_bug.py",
+                "reproduce_issue.py",
+                "test_fix.py",
+                "test_issue_123.py",
+                "bug_reproduction.py",
+                "replicate_bug.py",
+                "debug.py",
+                "verify_fix.py",
+                "Main.java",
+                "ReproduceIssue.java",
+                "reproduce.sh",
+                "repro.rs",
+                "scripts/reproduce.py",
+                "my_test.js",
+                "example.py",
+                "tmp1.py",
+                "simple_test.py",
+                "django_test.py",
+            ],
+        );
+    }
+
+    #[test]
+    fn config_docs_and_generated() {
+        check(
+            FileClass::Config,
+            FileChange::Modified,
+            &[
+                "setup.py",
+                "tox.ini",
+                "pyproject.toml",
+                "pom.xml",
+                "build.gradle",
+                "package.json",
+                "Makefile",
+                ".github/workflows/ci.yml",
+                "requirements.txt",
+                "requirements/dev.txt",
+                ".gitignore",
+                "Cargo.toml",
+                "go.mod",
+                "CMakeLists.txt",
+                "webpack.config.js",
+            ],
+        );
+        check(
+            FileClass::Docs,
+            FileChange::Modified,
+            &[
+                "README.md",
+                "docs/ref/models.txt",
+                "CHANGELOG",
+                "doc/whatsnew/1.rst",
+                "docs/conf.py",
+                "changelog/123.bugfix.rst",
+                "notes.txt",
+            ],
+        );
+        check(
+            FileClass::Generated,
+            FileChange::Modified,
+            &[
+                "package-lock.json",
+                "Cargo.lock",
+                "go.sum",
+                "static/jquery.min.js",
+                "vendor/x/y.go",
+                "node_modules/a/b.js",
+                "src/__snapshots__/a.snap",
+                "a/__pycache__/b.pyc",
+                "x.pb.go",
+                "x_pb2.py",
+                "x.egg-info/PKG-INFO",
+                "dist/a.js",
+                "locale/de/django.mo",
+                "x.py.orig",
+            ],
+        );
+        assert_eq!(classify("plot.png", FileChange::Added, true), FileClass::Generated);
+        assert_eq!(classify("", FileChange::Modified, false), FileClass::Source);
+    }
+}
