@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens a file or a socket; readers take any `BufRead`.
 
+pub mod formats;
 pub mod outcome;
 pub mod score;
 pub mod selection;
@@ -13,4 +14,4 @@ pub use outcome::Outcome;
 pub use score::VerifierScore;
 pub use selection::{Degraded, DropStage, Ranked, Selection, TestSummary, Votes};
 pub use test_run::{TestKind, TestRun, TestStatus};
-pub use trajectory::{Candidate, ExitStatus, Role, SourceFormat, ToolCall, Trajectory, Turn};
+pub use trajectory::{Candidate, ExitStatus, Role, SourceFormat, ToolCall, Trajectory, Turn, UnknownFormat};

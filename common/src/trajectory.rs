@@ -1,5 +1,8 @@
 //! A coding agent's run on one issue, whatever scaffold wrote it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -102,7 +105,9 @@ pub enum ExitStatus {
 }
 
 /// The formats that readers know, by the scaffold or benchmark that writes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceFormat {
     /// EntroPO's own JSON: a [`Trajectory`] or [`Candidate`] as serialised here.
@@ -138,7 +143,82 @@ pub enum SourceFormat {
     SweBenchReport,
     /// SWE-bench run report or leaderboard results (labels only).
     SweBenchRun,
+    /// Texts of issues: `instance_id`, `problem_statement`.
+    Issues,
+    /// Test evidence: `instance_id`, `candidate_id`, `kind`, `suite`, `passed`, `failed`, `missing`.
+    TestRuns,
 }
+
+impl SourceFormat {
+    /// Every format, in the order of the documentation.
+    pub const ALL: [Self; 18] = [
+        Self::Native,
+        Self::SweAgent,
+        Self::MiniSweAgent,
+        Self::Chat,
+        Self::OpenHands,
+        Self::R2eGym,
+        Self::SweSmith,
+        Self::Nebius,
+        Self::Agentless,
+        Self::Trae,
+        Self::TraeAgent,
+        Self::Augment,
+        Self::Predictions,
+        Self::Pool,
+        Self::SweBenchReport,
+        Self::SweBenchRun,
+        Self::Issues,
+        Self::TestRuns,
+    ];
+
+    /// Its name on the wire and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::SweAgent => "swe-agent",
+            Self::MiniSweAgent => "mini-swe-agent",
+            Self::Chat => "chat",
+            Self::OpenHands => "open-hands",
+            Self::R2eGym => "r2e-gym",
+            Self::SweSmith => "swe-smith",
+            Self::Nebius => "nebius",
+            Self::Agentless => "agentless",
+            Self::Trae => "trae",
+            Self::TraeAgent => "trae-agent",
+            Self::Augment => "augment",
+            Self::Predictions => "predictions",
+            Self::Pool => "pool",
+            Self::SweBenchReport => "swe-bench-report",
+            Self::SweBenchRun => "swe-bench-run",
+            Self::Issues => "issues",
+            Self::TestRuns => "test-runs",
+        }
+    }
+}
+
+impl fmt::Display for SourceFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for SourceFormat {
+    type Err = UnknownFormat;
+
+    /// Accepts the name on the wire; letter case, `_` and missing hyphens do not matter (`openhands`, `R2E_Gym`).
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |text: &str| text.replace(['-', '_', ' '], "").to_ascii_lowercase();
+        let wanted = plain(text);
+        let found = Self::ALL.into_iter().find(|format| plain(format.name()) == wanted);
+        found.ok_or_else(|| UnknownFormat(text.to_owned()))
+    }
+}
+
+/// A name that is no format's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown format `{0}`; known are {known}", known = SourceFormat::ALL.map(SourceFormat::name).join(", "))]
+pub struct UnknownFormat(pub String);
 
 /// A trajectory that stands for selection, under an id unique within its issue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -160,7 +240,25 @@ impl Trajectory {
     /// The content address: 32 hex digits of BLAKE3 over the canonical JSON. Equal runs have equal addresses.
     pub fn content_id(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        serde_json::to_writer(&mut hasher, self).expect("a trajectory is serialisable: string keys, finite numbers");
+        serde_json::to_writer(&mut hasher, self)
+            .expect("a trajectory is serialisable: string keys, finite numbers");
         hasher.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn format_names_are_those_on_the_wire() {
+        for format in SourceFormat::ALL {
+            assert_eq!(serde_json::to_value(format).unwrap(), format.name());
+            assert_eq!(format.name().parse(), Ok(format));
+        }
+        assert_eq!("R2E_Gym".parse(), Ok(SourceFormat::R2eGym));
+        assert_eq!("openhands".parse(), Ok(SourceFormat::OpenHands));
+        let error = "nope".parse::<SourceFormat>().unwrap_err();
+        assert!(error.to_string().starts_with("unknown format `nope`; known are native, "));
     }
 }

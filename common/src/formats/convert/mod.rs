@@ -1,0 +1,129 @@
+//! From a parsed row of each format to drafts of records. Ids are settled by the driver.
+
+mod agentless;
+mod augment;
+mod chat;
+mod issues;
+mod mini;
+mod native;
+mod nebius;
+mod openhands;
+mod openhands_sdk;
+mod pool;
+mod predictions;
+mod r2e;
+mod reports;
+mod swe_agent;
+mod swe_smith;
+mod test_runs;
+mod trae;
+mod trae_agent;
+
+use serde_json::Value;
+
+use super::ids::NameIds;
+use super::json::{Object, Reject};
+use super::labels::{self, Stripped};
+use crate::{Outcome, SourceFormat, TestRun, Trajectory};
+
+/// What a converter hands over.
+#[derive(Debug)]
+pub(super) enum Draft {
+    Candidate(Box<CandidateDraft>),
+    Outcome(Outcome),
+    TestRun { instance_id: String, run: TestRun },
+    Issue { instance_id: String, text: String },
+}
+
+/// A candidate before its ids are settled.
+#[derive(Debug, Default)]
+pub(super) struct CandidateDraft {
+    /// The id that the record gives it.
+    pub(super) id: Option<String>,
+    /// What tells it from others of the same record, such as `attempt-2`.
+    pub(super) part: Option<String>,
+    pub(super) trajectory: Trajectory,
+    pub(super) stripped: Stripped,
+    pub(super) trajectory_path: Option<String>,
+    pub(super) scaffold_choice: Option<bool>,
+    /// What the record says of tests run on it; the candidate's id is filled in by the driver.
+    pub(super) tests: Vec<TestRun>,
+}
+
+/// What converters may know of the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileHint<'a> {
+    pub(super) name: &'a NameIds,
+}
+
+/// One row, free of labels, on its way through a converter.
+pub(super) struct Row<'a> {
+    pub(super) object: Object,
+    pub(super) stripped: Stripped,
+    pub(super) hint: FileHint<'a>,
+    pub(super) out: Vec<Draft>,
+}
+
+impl Row<'_> {
+    /// Hands over a candidate with everything that was stripped from the row.
+    fn candidate(&mut self, mut draft: CandidateDraft) {
+        draft.stripped = std::mem::take(&mut self.stripped);
+        self.out.push(Draft::Candidate(Box::new(draft)));
+    }
+
+    /// The field `instance_id`, else what the file's name says.
+    fn instance_id(&self) -> String {
+        super::json::str_of(&self.object, "instance_id").unwrap_or(&self.hint.name.instance).to_owned()
+    }
+}
+
+/// Converts one row, list or dict of the given format. Only called with what [`super::driver`] cut out: a whole list
+/// for conversations, else one row.
+pub(super) fn convert(value: Value, format: SourceFormat, hint: FileHint<'_>) -> Result<Vec<Draft>, Reject> {
+    let mut object = match value {
+        Value::Object(object) => object,
+        // A bare conversation: given the shape of a row.
+        Value::Array(items) => Object::from_iter([(bare_key(format)?.to_owned(), Value::Array(items))]),
+        _ => return Err(Reject::Other("the record is neither an object nor a list".to_owned())),
+    };
+    if format == SourceFormat::SweBenchReport {
+        return reports::report(object);
+    }
+    if format == SourceFormat::SweBenchRun {
+        return reports::run(&object);
+    }
+    let stripped = labels::strip(&mut object);
+    let mut row = Row { object, stripped, hint, out: Vec::new() };
+    match format {
+        SourceFormat::Native => native::convert(&mut row),
+        SourceFormat::SweAgent => swe_agent::convert(&mut row),
+        SourceFormat::MiniSweAgent => mini::convert(&mut row),
+        SourceFormat::Chat => chat::convert(&mut row),
+        SourceFormat::OpenHands => openhands::convert(&mut row),
+        SourceFormat::R2eGym => r2e::convert(&mut row),
+        SourceFormat::SweSmith => swe_smith::convert(&mut row),
+        SourceFormat::Nebius => nebius::convert(&mut row),
+        SourceFormat::Agentless => agentless::convert(&mut row),
+        SourceFormat::Trae => trae::convert(&mut row),
+        SourceFormat::TraeAgent => trae_agent::convert(&mut row),
+        SourceFormat::Augment => augment::convert(&mut row),
+        SourceFormat::Predictions => predictions::convert(&mut row),
+        SourceFormat::Pool => pool::convert(&mut row),
+        SourceFormat::Issues => issues::convert(&mut row),
+        SourceFormat::TestRuns => test_runs::convert(&mut row),
+        SourceFormat::SweBenchReport | SourceFormat::SweBenchRun => unreachable!("handled above"),
+    }?;
+    Ok(row.out)
+}
+
+fn bare_key(format: SourceFormat) -> Result<&'static str, Reject> {
+    match format {
+        SourceFormat::Chat => Ok("messages"),
+        SourceFormat::R2eGym => Ok("trajectory_steps"),
+        SourceFormat::SweAgent => Ok("history"),
+        SourceFormat::MiniSweAgent | SourceFormat::SweSmith => Ok("messages"),
+        SourceFormat::Nebius => Ok("trajectory"),
+        SourceFormat::OpenHands => Ok("history"),
+        other => Err(Reject::Other(format!("a bare list is no {other} record"))),
+    }
+}

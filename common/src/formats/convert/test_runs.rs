@@ -1,0 +1,59 @@
+//! Rows of test evidence: `{instance_id, candidate_id, kind, suite, passed, failed, missing}` or `results` by test.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::super::json::{Reject, non_empty, take, take_str};
+use super::{Draft, Row};
+use crate::{TestKind, TestRun, TestStatus};
+
+const LISTS: &[(&str, TestStatus)] = &[
+    // In this order, so that a test in two lists gets the worse status.
+    ("missing", TestStatus::Missing),
+    ("skipped", TestStatus::Skipped),
+    ("passed", TestStatus::Passed),
+    ("error", TestStatus::Error),
+    ("failed", TestStatus::Failed),
+];
+
+pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
+    let instance_id = row.instance_id();
+    if instance_id.is_empty() {
+        return Err(Reject::Missing("instance_id"));
+    }
+    let kind = take(&mut row.object, "kind").ok_or(Reject::Missing("kind"))?;
+    let kind: TestKind = serde_json::from_value(kind)
+        .map_err(|_| Reject::Type { field: "kind", expected: "regression, reproduction or generated" })?;
+    let mut results = BTreeMap::new();
+    for &(list, status) in LISTS {
+        match take(&mut row.object, list) {
+            Some(Value::Array(names)) => {
+                for name in names {
+                    let Value::String(name) = name else {
+                        return Err(Reject::Type { field: list, expected: "a list of test names" });
+                    };
+                    results.insert(name, status);
+                }
+            }
+            None | Some(Value::Null) => {}
+            Some(_) => return Err(Reject::Type { field: list, expected: "a list of test names" }),
+        }
+    }
+    if let Some(given) = take(&mut row.object, "results").filter(|given| !given.is_null()) {
+        let given: BTreeMap<String, TestStatus> =
+            serde_json::from_value(given).map_err(|_| Reject::Type {
+                field: "results",
+                expected: "test names with passed, failed, error, skipped or missing",
+            })?;
+        results.extend(given);
+    }
+    let run = TestRun {
+        candidate_id: take_str(&mut row.object, "candidate_id").and_then(non_empty),
+        kind,
+        suite: take_str(&mut row.object, "suite").unwrap_or_default(),
+        results,
+    };
+    row.out.push(Draft::TestRun { instance_id, run });
+    Ok(())
+}

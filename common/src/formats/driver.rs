@@ -1,0 +1,357 @@
+//! Reads a file record by record: lines or one document, formats, ids, problems.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
+
+use serde_json::Value;
+
+use super::context::{CandidateRecord, Problem, ReadContext, ReadError, ReadReport, Record};
+use super::convert::{CandidateDraft, Draft, FileHint, convert};
+use super::detect::{is_message, is_r2e_step};
+use super::ids::{NameIds, base_of_path, ids_in_path};
+use super::json::Object;
+use super::lines::{Line, read_line};
+use super::{decompress, detect, labels, parse_json};
+use crate::{Candidate, SourceFormat};
+
+/// Where records go; breaking stops the reading.
+pub type Sink<'s> = dyn FnMut(Record) -> ControlFlow<()> + 's;
+
+/// Reads a file of any known format, compressed or not, and hands its records to the sink in file order.
+///
+/// JSON lines are read one at a time, and only one is held; any other document is held whole. Both are bounded by
+/// [`ReadContext::limits`]. What cannot be read is reported and the rest goes on, unless the context is strict.
+///
+/// # Errors
+///
+/// When the reader fails, or on the first problem when the context is strict.
+pub fn read<'a>(
+    reader: impl BufRead + 'a,
+    ctx: &ReadContext,
+    sink: &mut Sink<'_>,
+) -> Result<ReadReport, ReadError> {
+    let mut driver = Driver::new(ctx, sink);
+    let outcome = decompress(reader).map_err(Stop::Io).and_then(|mut reader| driver.lines(reader.as_mut()));
+    driver.finish(outcome)
+}
+
+/// Reads one parsed document, such as a file inside a request, and hands its records to the sink.
+///
+/// # Errors
+///
+/// On the first problem when the context is strict.
+pub fn read_value(value: Value, ctx: &ReadContext, sink: &mut Sink<'_>) -> Result<ReadReport, ReadError> {
+    let mut driver = Driver::new(ctx, sink);
+    let outcome = driver.document(value, None);
+    driver.finish(outcome)
+}
+
+/// Why the driver stops before the end.
+enum Stop {
+    Io(io::Error),
+    Strict(Problem),
+    Asked,
+}
+
+struct Driver<'c, 's, 'f> {
+    ctx: &'c ReadContext,
+    sink: &'s mut Sink<'f>,
+    report: ReadReport,
+    name: NameIds,
+    /// Format of the last row whose content told it, for rows whose content does not.
+    last_format: Option<SourceFormat>,
+    /// How often each candidate id came up, to keep them unique within the file.
+    seen: BTreeMap<(String, String), u32>,
+}
+
+impl<'c, 's, 'f> Driver<'c, 's, 'f> {
+    fn new(ctx: &'c ReadContext, sink: &'s mut Sink<'f>) -> Self {
+        Self {
+            ctx,
+            sink,
+            report: ReadReport::default(),
+            name: ids_in_path(&ctx.name),
+            last_format: None,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn finish(mut self, outcome: Result<(), Stop>) -> Result<ReadReport, ReadError> {
+        let file = || self.ctx.name.clone();
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Asked) => self.report.stopped = true,
+            Err(Stop::Strict(problem)) => return Err(ReadError::Strict(problem)),
+            Err(Stop::Io(source)) => return Err(ReadError::Io { file: file(), source }),
+        }
+        Ok(self.report)
+    }
+
+    /// Tells JSON lines from one document: the first line of JSON lines is a document of its own, or is broken and
+    /// followed by another that begins like it.
+    fn lines(&mut self, reader: &mut dyn BufRead) -> Result<(), Stop> {
+        let mut line = Vec::new();
+        let mut number = 0;
+        if !self.next_line(reader, &mut line, &mut number)? {
+            return self.problem(None, "the file is empty".to_owned());
+        }
+        match parse_json(&line) {
+            Ok(first) => {
+                let at = number;
+                if self.next_line(reader, &mut line, &mut number)? {
+                    self.rows_of_line(first, at)?;
+                    self.rest(reader, line, number)
+                } else {
+                    self.document(first, None)
+                }
+            }
+            Err(error) if error.is_eof() => {
+                let first = line.clone();
+                let at = number;
+                let more = self.next_line(reader, &mut line, &mut number)?;
+                if more && begins_object(&first) && begins_object(&line) {
+                    self.problem(Some(at), format!("not JSON: {error}"))?;
+                    return self.rest(reader, line, number);
+                }
+                self.whole(&first, if more { &line } else { &[] }, reader, at)
+            }
+            Err(error) => {
+                self.problem(Some(number), format!("not JSON: {error}"))?;
+                if self.next_line(reader, &mut line, &mut number)? {
+                    self.rest(reader, line, number)
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// The lines of a JSON-lines file, from this one on.
+    fn rest(&mut self, reader: &mut dyn BufRead, mut line: Vec<u8>, mut number: u64) -> Result<(), Stop> {
+        loop {
+            match parse_json(&line) {
+                Ok(value) => self.rows_of_line(value, number)?,
+                Err(error) => self.problem(Some(number), format!("not JSON: {error}"))?,
+            }
+            if !self.next_line(reader, &mut line, &mut number)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next line that is not blank; false at the end of the file. A damaged end is a problem, not a failure.
+    fn next_line(
+        &mut self,
+        reader: &mut dyn BufRead,
+        line: &mut Vec<u8>,
+        number: &mut u64,
+    ) -> Result<bool, Stop> {
+        let limit = self.ctx.limits.line_bytes;
+        loop {
+            *number += 1;
+            match read_line(reader, line, limit) {
+                Ok(Line::End) => return Ok(false),
+                Ok(Line::Whole) if line.iter().all(u8::is_ascii_whitespace) || *line == b"\xef\xbb\xbf" => {}
+                Ok(Line::Whole) => return Ok(true),
+                Ok(Line::TooLong(bytes)) => {
+                    self.problem(
+                        Some(*number),
+                        format!("line of {bytes} bytes is over the limit of {limit}; skipped"),
+                    )?;
+                }
+                Err(error) if is_damage(&error) => {
+                    self.problem(Some(*number), format!("the file is damaged from here: {error}"))?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(Stop::Io(error)),
+            }
+        }
+    }
+
+    /// A document over several lines, of which the first ones are read.
+    fn whole(&mut self, first: &[u8], second: &[u8], reader: &mut dyn BufRead, at: u64) -> Result<(), Stop> {
+        let mut bytes = [first, b"\n", second, b"\n"].concat();
+        let limit = self.ctx.limits.document_bytes;
+        let room = (limit as u64 + 1).saturating_sub(bytes.len() as u64);
+        if let Err(error) = reader.take(room).read_to_end(&mut bytes) {
+            if !is_damage(&error) {
+                return Err(Stop::Io(error));
+            }
+            return self.problem(None, format!("the file is damaged: {error}"));
+        }
+        if bytes.len() > limit {
+            let hint = "write it as JSON lines, which are read one at a time";
+            return self.problem(None, format!("the document is over the limit of {limit} bytes; {hint}"));
+        }
+        match parse_json(&bytes) {
+            Ok(value) => {
+                drop(bytes);
+                self.document(value, None)
+            }
+            Err(error) => {
+                self.problem(Some(at + error.line().max(1) as u64 - 1), format!("not JSON: {error}"))
+            }
+        }
+    }
+
+    /// One line: a row, or a conversation as a bare list.
+    fn rows_of_line(&mut self, value: Value, line: u64) -> Result<(), Stop> {
+        self.document(value, Some(line))
+    }
+
+    /// A row, a conversation, or a list or dict of rows.
+    fn document(&mut self, value: Value, line: Option<u64>) -> Result<(), Stop> {
+        let format = self.ctx.format.or_else(|| detect(&value));
+        match value {
+            Value::Array(items) if !is_conversation(&items) => {
+                if items.is_empty() {
+                    return self.problem(line, "the list is empty".to_owned());
+                }
+                for (index, item) in items.into_iter().enumerate() {
+                    self.row(item, line, Some(&format!("element {index}")))?;
+                }
+                Ok(())
+            }
+            Value::Object(rows) if format == Some(SourceFormat::Predictions) && is_dict_of_rows(&rows) => {
+                for (key, mut item) in rows {
+                    if let Value::Object(row) = &mut item
+                        && !row.contains_key("instance_id")
+                    {
+                        row.insert("instance_id".to_owned(), Value::String(key.clone()));
+                    }
+                    self.row(item, line, Some(&key))?;
+                }
+                Ok(())
+            }
+            value => self.row(value, line, None),
+        }
+    }
+
+    fn row(&mut self, value: Value, line: Option<u64>, place: Option<&str>) -> Result<(), Stop> {
+        let fail = |reason: String| match place {
+            Some(place) => format!("{place}: {reason}"),
+            None => reason,
+        };
+        let detected = detect(&value);
+        let Some(format) = self.ctx.format.or(detected).or(self.last_format) else {
+            return self.problem(line, fail(unknown(&value)));
+        };
+        if detected.is_some() {
+            self.last_format = detected;
+        }
+        let name = self.name.clone();
+        match convert(value, format, FileHint { name: &name }) {
+            Ok(drafts) => {
+                *self.report.formats.entry(format).or_default() += 1;
+                drafts.into_iter().try_for_each(|draft| self.hand_over(draft))
+            }
+            Err(reject) => self.problem(line, fail(format!("not a {format} record: {reject}"))),
+        }
+    }
+
+    fn hand_over(&mut self, draft: Draft) -> Result<(), Stop> {
+        match draft {
+            Draft::Candidate(draft) => self.candidate(*draft),
+            Draft::Outcome(outcome) => {
+                self.report.outcomes += 1;
+                self.emit(Record::Outcome(outcome))
+            }
+            Draft::TestRun { instance_id, run } => {
+                self.report.test_runs += 1;
+                self.emit(Record::TestRun { instance_id, run })
+            }
+            Draft::Issue { instance_id, text } => {
+                self.report.issues += 1;
+                self.emit(Record::Issue { instance_id, text })
+            }
+        }
+    }
+
+    fn candidate(&mut self, draft: CandidateDraft) -> Result<(), Stop> {
+        let instance_id = draft.trajectory.instance_id.clone();
+        let candidate_id = self.candidate_id(&draft);
+        let outcome = labels::outcome(draft.stripped, &instance_id, &candidate_id);
+        self.report.candidates += 1;
+        self.report.outcomes += u64::from(outcome.is_some());
+        let record = CandidateRecord {
+            candidate: Candidate { candidate_id: candidate_id.clone(), trajectory: draft.trajectory },
+            outcome,
+            trajectory_path: draft.trajectory_path,
+            scaffold_choice: draft.scaffold_choice,
+        };
+        self.emit(Record::Candidate(Box::new(record)))?;
+        for mut run in draft.tests {
+            run.candidate_id = Some(candidate_id.clone());
+            self.report.test_runs += 1;
+            self.emit(Record::TestRun { instance_id: instance_id.clone(), run })?;
+        }
+        Ok(())
+    }
+
+    /// The id that the record gives, else the file's name without the issue and the part of the record, else the start
+    /// of the content address. The second of its name within the file ends in `#2`, and so on.
+    fn candidate_id(&mut self, draft: &CandidateDraft) -> String {
+        let instance_id = &draft.trajectory.instance_id;
+        let id = draft.id.clone().unwrap_or_else(|| {
+            let base = base_of_path(&self.ctx.name, instance_id);
+            match (&draft.part, base.is_empty()) {
+                (Some(part), true) => part.clone(),
+                (Some(part), false) => format!("{base}/{part}"),
+                (None, false) => base,
+                (None, true) => draft.trajectory.content_id()[..12].to_owned(),
+            }
+        });
+        let times = self.seen.entry((instance_id.clone(), id.clone())).or_default();
+        *times += 1;
+        if *times == 1 { id } else { format!("{id}#{times}") }
+    }
+
+    fn emit(&mut self, record: Record) -> Result<(), Stop> {
+        match (self.sink)(record) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Stop::Asked),
+        }
+    }
+
+    fn problem(&mut self, line: Option<u64>, reason: String) -> Result<(), Stop> {
+        let problem = Problem { file: self.ctx.name.clone(), line, reason };
+        if self.ctx.strict {
+            return Err(Stop::Strict(problem));
+        }
+        self.report.add_problem(problem);
+        Ok(())
+    }
+}
+
+/// Decoders report a cut or damaged stream as these.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | Other)
+}
+
+fn begins_object(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"{")
+}
+
+fn is_conversation(items: &[Value]) -> bool {
+    let first = items.first().and_then(Value::as_object);
+    first.is_some_and(|first| is_message(first) || is_r2e_step(first))
+}
+
+/// Predictions as a dict by instance, rather than a single one.
+fn is_dict_of_rows(object: &Object) -> bool {
+    !object.contains_key("model_patch") && object.values().all(Value::is_object)
+}
+
+fn unknown(value: &Value) -> String {
+    let what = match value {
+        Value::Object(object) => {
+            let keys: Vec<&str> = object.keys().take(8).map(String::as_str).collect();
+            format!("an object with the fields {}", keys.join(", "))
+        }
+        Value::Array(_) => "a list".to_owned(),
+        _ => "neither an object nor a list".to_owned(),
+    };
+    format!("no known format: {what}; name the format if it is one of them")
+}
