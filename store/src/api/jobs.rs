@@ -1,0 +1,180 @@
+//! A queue of long work: training runs, batches to score.
+//!
+//! A worker claims a job for the length of a lease and sends a heartbeat at a third of it. A worker that dies stops
+//! doing so; [`JobStore::reap`] then hands the job to another, until its attempts are used up. The number of the
+//! attempt is the fence: whatever a worker reports under an attempt that is no longer the current one is refused, so
+//! a worker that was only slow cannot overwrite its successor's work.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Result, Timestamp};
+
+/// A job to be queued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// Its id: a UUID of version 7, made by the caller.
+    pub id: Uuid,
+    /// What kind of work it is; workers claim by kind.
+    pub kind: String,
+    /// What the worker needs to know.
+    pub payload: serde_json::Value,
+    /// Not to be started before this time; jobs of a kind start in the order of this time, then of their ids.
+    pub run_after: Timestamp,
+    /// How often it may be started; at least 1.
+    pub max_attempts: u32,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waiting for a worker.
+    Queued,
+    /// A worker holds a lease on it.
+    Running,
+    /// Ended well.
+    Done,
+    /// Ended with an error that another attempt would not cure.
+    Failed,
+    /// Every attempt ended with an error or with the worker's death.
+    Dead,
+    /// Cancelled before or while it ran.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether it will not change any more.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// A stored job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its id.
+    pub id: Uuid,
+    /// What kind of work it is.
+    pub kind: String,
+    /// What the worker needs to know.
+    pub payload: serde_json::Value,
+    /// Where it stands.
+    pub state: JobState,
+    /// How often it was started.
+    pub attempts: u32,
+    /// How often it may be started.
+    pub max_attempts: u32,
+    /// Not to be started before this time.
+    pub run_after: Timestamp,
+    /// Until when the current worker holds it.
+    pub lease_until: Option<Timestamp>,
+    /// The worker of the latest attempt.
+    pub worker: Option<String>,
+    /// Whether somebody asked for it to stop.
+    pub cancel_requested: bool,
+    /// What the worker last said of its progress.
+    pub progress: Option<serde_json::Value>,
+    /// What it made; set once it is done.
+    pub result: Option<serde_json::Value>,
+    /// Why the latest attempt failed.
+    pub error: Option<String>,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When its latest attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// The right to report about a job: the job and the attempt that is the fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The job.
+    pub id: Uuid,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+impl Job {
+    /// The lease of the worker that just claimed this job.
+    pub const fn lease(&self) -> Lease {
+        Lease { id: self.id, attempt: self.attempts }
+    }
+}
+
+/// The answer to a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Until when the lease now runs.
+    pub lease_until: Timestamp,
+    /// Whether the worker should stop and report the job as cancelled.
+    pub cancel_requested: bool,
+}
+
+/// The queue.
+#[async_trait]
+pub trait JobStore: Send + Sync {
+    /// Queues a job; `Conflict` when its id is taken.
+    async fn enqueue(&self, job: NewJob, now: Timestamp) -> Result<()>;
+
+    /// Takes up to `limit` jobs of a kind that are due, for `lease`. No job goes to two callers.
+    async fn claim_jobs(
+        &self,
+        kind: &str,
+        worker: &str,
+        limit: u32,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<Job>>;
+
+    /// Extends a lease to `now + extend` and notes the progress, where given. `Conflict` when the lease was lost.
+    async fn heartbeat(
+        &self,
+        lease: Lease,
+        progress: Option<serde_json::Value>,
+        now: Timestamp,
+        extend: Duration,
+    ) -> Result<Heartbeat>;
+
+    /// Ends a job well. `Conflict` when the lease was lost.
+    async fn finish_job(&self, lease: Lease, result: serde_json::Value, now: Timestamp) -> Result<()>;
+
+    /// Ends an attempt with an error: queues the job again for `retry_at` (dead when the attempts are used up), or
+    /// with `None` for good. `Conflict` when the lease was lost.
+    async fn fail_job(
+        &self,
+        lease: Lease,
+        error: &str,
+        retry_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<JobState>;
+
+    /// Ends a running job that was asked to stop. `Conflict` when the lease was lost.
+    async fn cancelled_job(&self, lease: Lease, now: Timestamp) -> Result<()>;
+
+    /// Cancels a job: at once when it is queued; a running one is asked to stop. The state it now has; a job that
+    /// has ended stays as it is. `NotFound` when there is none.
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<JobState>;
+
+    /// Takes expired leases back: queued again, cancelled if that was asked for, or dead when the attempts are used
+    /// up. How many there were.
+    async fn reap(&self, now: Timestamp) -> Result<u64>;
+
+    /// One job, or `NotFound`.
+    async fn job(&self, id: Uuid) -> Result<Job>;
+
+    /// Jobs, newest first, of a kind and state where given, after the job `after`, at most `limit` (1 to 1,000).
+    async fn jobs(
+        &self,
+        kind: Option<&str>,
+        state: Option<JobState>,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Job>>;
+}

@@ -1,0 +1,236 @@
+//! The job queue in SQL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::rows::{json, word};
+use super::statement::{Row, Statement, Value};
+use super::{Backend, SqlStore};
+use crate::api::candidates::check_key;
+use crate::{Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Timestamp};
+
+const COLUMNS: &str = "id, kind, payload, state, attempts, max_attempts, run_after, lease_until, worker,
+    cancel_requested, progress, result, error, created_at, updated_at, started_at, finished_at";
+
+/// Whoever reports must still hold the job: parameters 1 and 2 are its id and attempt.
+const HELD: &str = "WHERE id = $1 AND attempts = $2 AND state = 'running'";
+
+fn job(row: &Row) -> Result<Job> {
+    Ok(Job {
+        id: row.uuid("id")?,
+        kind: row.get("kind")?,
+        payload: row.json("payload")?,
+        state: row.word("state")?,
+        attempts: row.number("attempts")?,
+        max_attempts: row.number("max_attempts")?,
+        run_after: row.time("run_after")?,
+        lease_until: row.time_opt("lease_until")?,
+        worker: row.get("worker")?,
+        cancel_requested: row.get("cancel_requested")?,
+        progress: row.json_opt("progress")?,
+        result: row.json_opt("result")?,
+        error: row.get("error")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        started_at: row.time_opt("started_at")?,
+        finished_at: row.time_opt("finished_at")?,
+    })
+}
+
+/// An update by the holder of a lease; parameters go on at 3.
+fn held(set: &str, returning: &str, lease: Lease) -> Statement {
+    let lost = StoreError::Conflict {
+        what: "job",
+        id: lease.id.to_string(),
+        detail: format!("attempt {} no longer holds it", lease.attempt),
+    };
+    Statement::built(format!("UPDATE jobs SET {set} {HELD} RETURNING {returning}"))
+        .bind(lease.id)
+        .bind(lease.attempt)
+        .or_else(lost)
+}
+
+#[async_trait]
+impl<B: Backend> JobStore for SqlStore<B> {
+    async fn enqueue(&self, job: NewJob, now: Timestamp) -> Result<()> {
+        check_key("kind", &job.kind)?;
+        if job.max_attempts == 0 {
+            return Err(StoreError::invalid("max_attempts", "must be at least 1"));
+        }
+        let taken = StoreError::Conflict {
+            what: "job",
+            id: job.id.to_string(),
+            detail: "a job with this id exists already".to_owned(),
+        };
+        let sql =
+            "INSERT INTO jobs (id, kind, payload, state, attempts, max_attempts, run_after, cancel_requested,
+                created_at, updated_at)
+            VALUES ($1, $2, $3, 'queued', 0, $4, $5, $6, $7, $7) ON CONFLICT (id) DO NOTHING RETURNING id";
+        let insert = Statement::new(sql)
+            .bind(job.id)
+            .bind(job.kind)
+            .bind(json("payload", &job.payload)?)
+            .bind(job.max_attempts)
+            .bind(job.run_after)
+            .bind(false)
+            .bind(now)
+            .or_else(taken);
+        self.write_one(insert).await.map(drop)
+    }
+
+    async fn claim_jobs(
+        &self,
+        kind: &str,
+        worker: &str,
+        limit: u32,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<Job>> {
+        check_key("worker", worker)?;
+        let lock = self.dialect().skip_locked();
+        let claim = Statement::built(format!(
+            "UPDATE jobs SET state = 'running', attempts = attempts + 1, worker = $2, lease_until = $3,
+                started_at = $4, updated_at = $4
+            WHERE id IN (SELECT id FROM jobs WHERE state = 'queued' AND kind = $1 AND run_after <= $4
+                ORDER BY run_after, id LIMIT $5 {lock})
+            RETURNING {COLUMNS}"
+        ))
+        .bind(kind)
+        .bind(worker)
+        .bind(now.plus(lease))
+        .bind(now)
+        .bind(limit);
+        let mut jobs: Vec<Job> = self.write_one(claim).await?.iter().map(job).collect::<Result<_>>()?;
+        jobs.sort_by_key(|job| (job.run_after, job.id));
+        Ok(jobs)
+    }
+
+    async fn heartbeat(
+        &self,
+        lease: Lease,
+        progress: Option<serde_json::Value>,
+        now: Timestamp,
+        extend: Duration,
+    ) -> Result<Heartbeat> {
+        let progress = progress.as_ref().map(|progress| json("progress", progress)).transpose()?;
+        let set = "lease_until = $3, updated_at = $4, progress = COALESCE($5, progress)";
+        let beat =
+            held(set, "lease_until, cancel_requested", lease).bind(now.plus(extend)).bind(now).bind(progress);
+        match self.write_one(beat).await?.first() {
+            Some(row) => Ok(Heartbeat {
+                lease_until: row.time("lease_until")?,
+                cancel_requested: row.get("cancel_requested")?,
+            }),
+            None => Err(StoreError::not_found("job", lease.id)),
+        }
+    }
+
+    async fn finish_job(&self, lease: Lease, result: serde_json::Value, now: Timestamp) -> Result<()> {
+        let set = "state = 'done', lease_until = NULL, error = NULL, result = $3, updated_at = $4, finished_at = $4";
+        let finish = held(set, "id", lease).bind(json("result", &result)?).bind(now);
+        self.write_one(finish).await.map(drop)
+    }
+
+    async fn fail_job(
+        &self,
+        lease: Lease,
+        error: &str,
+        retry_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<JobState> {
+        // NUL cannot be stored, and this text comes from wherever the work failed.
+        let error = error.replace('\0', "\u{fffd}");
+        let fail = match retry_at {
+            None => {
+                let set =
+                    "state = 'failed', lease_until = NULL, error = $3, updated_at = $4, finished_at = $4";
+                held(set, "state", lease).bind(error).bind(now)
+            }
+            Some(at) => {
+                let set = "state = CASE WHEN cancel_requested THEN 'cancelled'
+                        WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
+                    finished_at = CASE WHEN cancel_requested OR attempts >= max_attempts THEN $4 END,
+                    lease_until = NULL, error = $3, updated_at = $4, run_after = $5";
+                held(set, "state", lease).bind(error).bind(now).bind(at)
+            }
+        };
+        match self.write_one(fail).await?.first() {
+            Some(row) => row.word("state"),
+            None => Err(StoreError::not_found("job", lease.id)),
+        }
+    }
+
+    async fn cancelled_job(&self, lease: Lease, now: Timestamp) -> Result<()> {
+        let set = "state = 'cancelled', lease_until = NULL, updated_at = $3, finished_at = $3";
+        self.write_one(held(set, "id", lease).bind(now)).await.map(drop)
+    }
+
+    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<JobState> {
+        let sql = "UPDATE jobs SET
+                finished_at = CASE WHEN state = 'queued' THEN $2 ELSE finished_at END,
+                cancel_requested = CASE WHEN state IN ('queued', 'running') THEN $3 ELSE cancel_requested END,
+                updated_at = CASE WHEN state IN ('queued', 'running') THEN $2 ELSE updated_at END,
+                state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
+            WHERE id = $1 RETURNING state";
+        let missing = StoreError::not_found("job", id);
+        let cancel = Statement::new(sql).bind(id).bind(now).bind(true).or_else(missing);
+        match self.write_one(cancel).await?.first() {
+            Some(row) => row.word("state"),
+            None => Err(StoreError::not_found("job", id)),
+        }
+    }
+
+    async fn reap(&self, now: Timestamp) -> Result<u64> {
+        let lock = self.dialect().skip_locked();
+        let reap = Statement::built(format!(
+            "UPDATE jobs SET
+                state = CASE WHEN cancel_requested THEN 'cancelled'
+                    WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
+                finished_at = CASE WHEN cancel_requested OR attempts >= max_attempts THEN $1 END,
+                error = 'the worker stopped sending heartbeats', lease_until = NULL, updated_at = $1
+            WHERE id IN (SELECT id FROM jobs WHERE state = 'running' AND lease_until <= $1 ORDER BY id {lock})
+            RETURNING id"
+        ))
+        .bind(now);
+        Ok(self.write_one(reap).await?.len() as u64)
+    }
+
+    async fn job(&self, id: Uuid) -> Result<Job> {
+        let read = Statement::built(format!("SELECT {COLUMNS} FROM jobs WHERE id = $1")).bind(id);
+        let row = self.read_one(read).await?;
+        job(&row.ok_or_else(|| StoreError::not_found("job", id))?)
+    }
+
+    async fn jobs(
+        &self,
+        kind: Option<&str>,
+        state: Option<JobState>,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Job>> {
+        let mut conditions = vec!["1 = 1".to_owned()];
+        let mut args: Vec<Value> = Vec::new();
+        if let Some(kind) = kind {
+            args.push(kind.into());
+            conditions.push(format!("kind = ${}", args.len()));
+        }
+        if let Some(state) = state {
+            args.push(word(&state)?.into());
+            conditions.push(format!("state = ${}", args.len()));
+        }
+        if let Some(after) = after {
+            args.push(after.into());
+            let from = format!("(SELECT created_at, id FROM jobs WHERE id = ${})", args.len());
+            conditions.push(format!("(created_at, id) < {from}"));
+        }
+        let mut statement = Statement::built(format!(
+            "SELECT {COLUMNS} FROM jobs WHERE {} ORDER BY created_at DESC, id DESC LIMIT ${}",
+            conditions.join(" AND "),
+            args.len() + 1
+        ));
+        statement.args = args;
+        self.read(statement.bind(limit.clamp(1, 1000))).await?.iter().map(job).collect()
+    }
+}

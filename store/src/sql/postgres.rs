@@ -1,0 +1,132 @@
+//! PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+
+use super::backend::{Backend, Dialect};
+use super::statement::{Row, Statement, postgres_arguments};
+use crate::{MigrationState, Result, StoreError, migrate};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// How long to wait before a transaction that lost against another is run again.
+const RETRIES: [Duration; 4] = [
+    Duration::from_millis(2),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+];
+
+/// A pool of connections to PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl Backend for Postgres {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    async fn read(&self, statement: Statement) -> Result<Vec<Row>> {
+        let args = postgres_arguments(&statement.args)?;
+        let rows = sqlx::query_with(statement.sql, args).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
+        let pool = self.pool.clone();
+        // Its own task: dropping a future inside a transaction would give the connection back with the transaction
+        // open (sqlx 0.9.0), and a caller's future is dropped whenever a client hangs up.
+        finish(tokio::spawn(async move { write_with_retries(&pool, statements).await })).await
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let pool = self.pool.clone();
+        finish(tokio::spawn(async move { MIGRATIONS.run(&pool).await.map_err(migrate::error) })).await
+    }
+
+    async fn migrations(&self) -> Result<Vec<MigrationState>> {
+        let exists = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS present";
+        let present = match self.read(Statement::new(exists)).await?.first() {
+            Some(row) => row.get("present")?,
+            None => false,
+        };
+        let applied = if present { self.read(Statement::new(migrate::APPLIED)).await? } else { Vec::new() };
+        migrate::states(&MIGRATIONS, &applied)
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The result of a task; a panic in it is a defect here and passed on as an error.
+pub(super) async fn finish<T>(task: tokio::task::JoinHandle<Result<T>>) -> Result<T> {
+    task.await.unwrap_or_else(|error| Err(StoreError::Failed { detail: error.to_string(), source: None }))
+}
+
+async fn write_with_retries(pool: &PgPool, mut statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
+    let expectations: Vec<_> = statements.iter_mut().map(|statement| statement.or_else.take()).collect();
+    let statements = Arc::new(statements);
+    let mut retries = RETRIES.iter();
+    let rows = loop {
+        match write_once(pool, &statements, &expectations).await {
+            Err(Undone::Database(error)) if error.is_serialization_failure() => match retries.next() {
+                Some(wait) => tokio::time::sleep(*wait).await,
+                None => return Err(error),
+            },
+            Err(Undone::Database(error)) => return Err(error),
+            Err(Undone::Expectation(i)) => {
+                return Err(expectations.into_iter().nth(i).flatten().unwrap_or_else(|| {
+                    StoreError::Failed { detail: format!("statement {i} has no expectation"), source: None }
+                }));
+            }
+            Ok(rows) => break rows,
+        }
+    };
+    Ok(rows)
+}
+
+enum Undone {
+    Database(StoreError),
+    /// The statement with this number did not return one row.
+    Expectation(usize),
+}
+
+impl From<sqlx::Error> for Undone {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+async fn write_once(
+    pool: &PgPool,
+    statements: &[Statement],
+    expectations: &[Option<StoreError>],
+) -> Result<Vec<Vec<Row>>, Undone> {
+    let mut all = Vec::with_capacity(statements.len());
+    let mut transaction = pool.begin().await?;
+    for (i, (statement, expectation)) in statements.iter().zip(expectations).enumerate() {
+        let args = postgres_arguments(&statement.args).map_err(Undone::Database)?;
+        let rows = sqlx::query_with(statement.sql.clone(), args).fetch_all(&mut *transaction).await?;
+        if expectation.is_some() && rows.len() != 1 {
+            transaction.rollback().await?;
+            return Err(Undone::Expectation(i));
+        }
+        all.push(rows.into_iter().map(Row::Postgres).collect());
+    }
+    transaction.commit().await?;
+    Ok(all)
+}

@@ -1,0 +1,186 @@
+//! The job queue.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use store::{Job, JobState, Lease, NewJob, StoreError, Timestamp};
+use uuid::Uuid;
+
+use crate::support::{Fixture, T0, at};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn job(kind: &str, run_after: Timestamp, max_attempts: u32) -> NewJob {
+    NewJob {
+        id: Uuid::now_v7(),
+        kind: kind.to_owned(),
+        payload: json!({"a": "b\0"}),
+        run_after,
+        max_attempts,
+    }
+}
+
+async fn queue(f: &Fixture, job: NewJob) -> Uuid {
+    let id = job.id;
+    f.store.enqueue(job, T0).await.unwrap();
+    id
+}
+
+async fn claim_one(f: &Fixture, kind: &str, now: Timestamp) -> Option<Job> {
+    f.store.claim_jobs(kind, "w", 1, now, LEASE).await.unwrap().pop()
+}
+
+fn assert_lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Conflict { what: "job", .. })), "{result:?}");
+}
+
+pub(crate) async fn a_job_runs_to_its_end(f: &Fixture) {
+    let id = queue(f, job("train", T0, 3)).await;
+    let claimed = claim_one(f, "train", at(1)).await.unwrap();
+    assert_eq!((claimed.id, claimed.state, claimed.attempts), (id, JobState::Running, 1));
+    assert_eq!((claimed.payload.clone(), claimed.worker.as_deref()), (json!({"a": "b\0"}), Some("w")));
+    assert_eq!((claimed.lease_until, claimed.started_at), (Some(at(31)), Some(at(1))));
+    assert!(claim_one(f, "train", at(2)).await.is_none());
+    let beat = f.store.heartbeat(claimed.lease(), Some(json!({"step": 5})), at(11), LEASE).await.unwrap();
+    assert_eq!((beat.lease_until, beat.cancel_requested), (at(41), false));
+    f.store.heartbeat(claimed.lease(), None, at(12), LEASE).await.unwrap();
+    assert_eq!(f.store.job(id).await.unwrap().progress, Some(json!({"step": 5})));
+    f.store.finish_job(claimed.lease(), json!({"loss": 0.5}), at(20)).await.unwrap();
+    let done = f.store.job(id).await.unwrap();
+    assert_eq!(
+        (done.state, done.result.clone(), done.finished_at),
+        (JobState::Done, Some(json!({"loss": 0.5})), Some(at(20)))
+    );
+    assert!(done.state.is_final() && done.lease_until.is_none());
+    assert_lost(f.store.finish_job(claimed.lease(), json!(1), at(21)).await);
+}
+
+pub(crate) async fn jobs_start_when_due_and_in_order(f: &Fixture) {
+    let late = queue(f, job("score", at(50), 1)).await;
+    let first = queue(f, job("score", at(10), 1)).await;
+    let second = queue(f, job("score", at(10), 1)).await;
+    queue(f, job("train", T0, 1)).await;
+    assert!(claim_one(f, "score", at(9)).await.is_none());
+    let claimed = f.store.claim_jobs("score", "w", 5, at(50), LEASE).await.unwrap();
+    assert_eq!(claimed.iter().map(|job| job.id).collect::<Vec<_>>(), [first, second, late]);
+}
+
+pub(crate) async fn no_job_goes_to_two_workers(f: &Fixture) {
+    let mut ids = BTreeSet::new();
+    for _ in 0..60 {
+        ids.insert(queue(f, job("score", T0, 1)).await);
+    }
+    let workers: Vec<_> = (0..8)
+        .map(|w| {
+            let store = f.store.clone();
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let got = store.claim_jobs("score", &format!("w{w}"), 3, T0, LEASE).await.unwrap();
+                    if got.is_empty() {
+                        return mine;
+                    }
+                    mine.extend(got.into_iter().map(|job| job.id));
+                }
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    for worker in workers {
+        seen.extend(worker.await.unwrap());
+    }
+    // A worker may find the rest locked by others and stop early; nothing goes twice, and nothing is lost.
+    seen.extend(
+        f.store.claim_jobs("score", "rest", 60, T0, LEASE).await.unwrap().into_iter().map(|job| job.id),
+    );
+    assert_eq!(seen.len(), ids.len());
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), ids);
+}
+
+pub(crate) async fn a_dead_workers_job_goes_to_another_and_the_fence_holds(f: &Fixture) {
+    let id = queue(f, job("train", T0, 2)).await;
+    let slow = claim_one(f, "train", T0).await.unwrap().lease();
+    assert_eq!(f.store.reap(at(29)).await.unwrap(), 0);
+    assert_eq!(f.store.reap(at(30)).await.unwrap(), 1);
+    assert_eq!(f.store.job(id).await.unwrap().state, JobState::Queued);
+    let heir = claim_one(f, "train", at(31)).await.unwrap();
+    assert_eq!((heir.id, heir.attempts), (id, 2));
+    assert_lost(f.store.heartbeat(slow, None, at(32), LEASE).await);
+    assert_lost(f.store.finish_job(slow, json!(1), at(32)).await);
+    assert_lost(f.store.fail_job(slow, "no", None, at(32)).await);
+    assert_lost(f.store.cancelled_job(slow, at(32)).await);
+    assert_eq!(f.store.reap(at(100)).await.unwrap(), 1);
+    let dead = f.store.job(id).await.unwrap();
+    assert_eq!((dead.state, dead.finished_at), (JobState::Dead, Some(at(100))));
+    assert!(dead.error.is_some());
+    assert_eq!(f.store.reap(at(200)).await.unwrap(), 0);
+}
+
+pub(crate) async fn errors_are_retried_until_the_attempts_are_used_up(f: &Fixture) {
+    let id = queue(f, job("train", T0, 2)).await;
+    let lease = claim_one(f, "train", T0).await.unwrap().lease();
+    let state = f.store.fail_job(lease, "out of memory\0", Some(at(60)), at(5)).await.unwrap();
+    assert_eq!(state, JobState::Queued);
+    assert!(claim_one(f, "train", at(59)).await.is_none());
+    let again = claim_one(f, "train", at(60)).await.unwrap();
+    assert_eq!(again.error.as_deref(), Some("out of memory\u{fffd}"));
+    assert_eq!(f.store.fail_job(again.lease(), "again", Some(at(90)), at(61)).await.unwrap(), JobState::Dead);
+    assert_eq!(f.store.job(id).await.unwrap().error.as_deref(), Some("again"));
+
+    queue(f, job("score", T0, 9)).await;
+    let lease = claim_one(f, "score", T0).await.unwrap().lease();
+    assert_eq!(f.store.fail_job(lease, "no such model", None, at(5)).await.unwrap(), JobState::Failed);
+}
+
+pub(crate) async fn jobs_are_cancelled(f: &Fixture) {
+    let queued = queue(f, job("train", at(9), 1)).await;
+    assert_eq!(f.store.cancel_job(queued, at(1)).await.unwrap(), JobState::Cancelled);
+    assert!(claim_one(f, "train", at(9)).await.is_none());
+
+    let polite = queue(f, job("train", T0, 3)).await;
+    let lease = claim_one(f, "train", T0).await.unwrap().lease();
+    assert_eq!(f.store.cancel_job(polite, at(1)).await.unwrap(), JobState::Running);
+    assert!(f.store.heartbeat(lease, None, at(2), LEASE).await.unwrap().cancel_requested);
+    f.store.cancelled_job(lease, at(3)).await.unwrap();
+    assert_eq!(f.store.job(polite).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(f.store.cancel_job(polite, at(4)).await.unwrap(), JobState::Cancelled);
+    assert_eq!(f.store.job(polite).await.unwrap().finished_at, Some(at(3)));
+
+    // A worker that dies after the request does not bring the job back.
+    let dying = queue(f, job("train", T0, 3)).await;
+    claim_one(f, "train", T0).await.unwrap();
+    f.store.cancel_job(dying, at(1)).await.unwrap();
+    f.store.reap(at(99)).await.unwrap();
+    assert_eq!(f.store.job(dying).await.unwrap().state, JobState::Cancelled);
+
+    let error = f.store.cancel_job(Uuid::now_v7(), T0).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { what: "job", .. }), "{error}");
+}
+
+pub(crate) async fn jobs_are_listed_newest_first(f: &Fixture) {
+    let mut ids = Vec::new();
+    for i in 0..7 {
+        let new = job(if i % 2 == 0 { "train" } else { "score" }, T0, 1);
+        ids.push(new.id);
+        f.store.enqueue(new, at(i / 2)).await.unwrap();
+    }
+    ids.reverse();
+    let listed = |jobs: Vec<Job>| jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
+    let mut seen = listed(f.store.jobs(None, None, None, 3).await.unwrap());
+    seen.extend(listed(f.store.jobs(None, None, seen.last().copied(), 100).await.unwrap()));
+    assert_eq!(seen, ids);
+    assert_eq!(f.store.jobs(Some("score"), Some(JobState::Queued), None, 9).await.unwrap().len(), 3);
+    assert_eq!(f.store.jobs(Some("score"), Some(JobState::Done), None, 9).await.unwrap().len(), 0);
+}
+
+pub(crate) async fn bad_jobs_are_refused(f: &Fixture) {
+    let good = job("train", T0, 1);
+    f.store.enqueue(good.clone(), T0).await.unwrap();
+    assert_lost(f.store.enqueue(good, T0).await);
+    for wrong in [job("", T0, 1), job("train", T0, 0)] {
+        let error = f.store.enqueue(wrong, T0).await.unwrap_err();
+        assert!(matches!(error, StoreError::Invalid { .. }), "{error}");
+    }
+    assert_lost(f.store.finish_job(Lease { id: Uuid::now_v7(), attempt: 1 }, json!(1), T0).await);
+}
