@@ -70,8 +70,8 @@ impl StoreError {
     }
 
     /// A record that is not there.
-    pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
-        Self::NotFound { what, id: id.to_string() }
+    pub(crate) fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
+        Self::NotFound { what, id: format!("{id}") }
     }
 
     /// Input that cannot be stored.
@@ -80,8 +80,8 @@ impl StoreError {
     }
 
     /// A row that cannot be read.
-    pub(crate) fn corrupt(what: impl Into<String>, detail: impl ToString) -> Self {
-        Self::Corrupt { what: what.into(), detail: detail.to_string() }
+    pub(crate) fn corrupt(what: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+        Self::Corrupt { what: what.into(), detail: format!("{detail}") }
     }
 
     /// Whether a transaction that ended so may be run again at once: it lost against another one.

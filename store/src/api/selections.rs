@@ -79,14 +79,8 @@ pub struct SelectionRecord {
 impl SelectionRecord {
     /// The content of a candidate of this selection; of the chosen one with `None`.
     pub fn content_id(&self, candidate_id: Option<&str>) -> Result<ContentId> {
-        let wanted = match candidate_id.or(self.result.chosen.as_deref()) {
-            Some(id) => id,
-            None => {
-                return Err(StoreError::invalid(
-                    "candidate_id",
-                    "name a candidate: this selection chose none",
-                ));
-            }
+        let Some(wanted) = candidate_id.or(self.result.chosen.as_deref()) else {
+            return Err(StoreError::invalid("candidate_id", "name a candidate: this selection chose none"));
         };
         let found = self.members.iter().find(|(id, _)| id == wanted);
         found.map(|(_, content)| *content).ok_or_else(|| StoreError::not_found("candidate", wanted))

@@ -12,7 +12,7 @@ use crate::{ApiToken, NewToken, Result, StoreError, Timestamp, TokenStore};
 const COLUMNS: &str =
     "SELECT id, name, hash, scopes, created_at, expires_at, revoked_at, last_used_at FROM api_tokens";
 /// The last use is kept to the minute: a write for every request would cost more than the request.
-const TOUCH_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+const TOUCH_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn hex(hash: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()

@@ -1,6 +1,12 @@
 //! What every store does, checked on each: SQLite in a file and in memory always, PostgreSQL where `DATABASE_URL` is
 //! set (each test in a schema of its own, so that they run side by side).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests fail by panicking and say what they skip"
+)]
+
 mod candidates;
 mod durability;
 mod idempotency;
