@@ -5,12 +5,13 @@
 //! apart.
 
 mod agreement;
+pub mod eval;
 mod evidence;
 mod facts;
 mod policies;
 mod policy;
 mod pool;
-mod ranker;
+pub mod ranker;
 mod select;
 mod test_evidence;
 
@@ -18,6 +19,6 @@ pub use evidence::{Evidence, SelectError};
 pub use facts::Facts;
 pub use policy::{Policy, PolicyInfo, PolicyRequest, UnknownPolicy};
 pub use pool::{Pool, Prepared, PreparedPool};
-pub use ranker::{Feature, ModelError, RankerModel};
+pub use ranker::{FitError, FitOptions, ModelError, RankerModel, fit};
 pub use select::{select, select_prepared};
 pub use test_evidence::Touched;

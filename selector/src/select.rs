@@ -42,7 +42,13 @@ pub fn select_prepared(
     let agreement = Agreement::of(pool);
     let tests = TestEvidence::of(pool, &index, evidence);
     let verifier = evidence::verifier(&index, evidence);
-    let context = Context { pool, agreement: &agreement, tests: &tests, verifier: &verifier };
+    let context = Context {
+        pool,
+        agreement: &agreement,
+        tests: &tests,
+        verifier: &verifier,
+        model: request.model.as_deref(),
+    };
     let verdict = policies::decide(request.policy, &context);
     Ok(selection(&context, request, verdict))
 }

@@ -1,12 +1,16 @@
 //! The policies: each turns what is known of a pool into a ranking.
 
+mod hybrid;
 mod released;
 mod stage;
 mod voting;
 
 use common::{Degraded, DropStage};
 
-use crate::{agreement::Agreement, policy::Policy, pool::PreparedPool, test_evidence::TestEvidence};
+use crate::{
+    agreement::Agreement, policy::Policy, pool::PreparedPool, ranker::RankerModel,
+    test_evidence::TestEvidence,
+};
 
 /// Everything a policy may look at.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub(crate) agreement: &'a Agreement,
     pub(crate) tests: &'a TestEvidence,
     pub(crate) verifier: &'a [Option<f64>],
+    /// Parameters of the learned ranker; `None` for those shipped.
+    pub(crate) model: Option<&'a RankerModel>,
 }
 
 /// A ranking and why. All but `order` are by position in the pool.
@@ -38,6 +44,12 @@ impl Context<'_> {
     }
 }
 
+/// The positions of the candidates that may be chosen: those with a patch, or all where none has one.
+pub(crate) fn nonempty(pool: &PreparedPool) -> Vec<usize> {
+    let least = pool.candidates.iter().map(|candidate| candidate.emptiness()).min().unwrap_or(0);
+    (0..pool.candidates.len()).filter(|&at| pool.candidates[at].emptiness() == least).collect()
+}
+
 /// Ranks the candidates by a policy's rule.
 pub(crate) fn decide(policy: Policy, context: &Context<'_>) -> Verdict {
     match policy {
@@ -45,7 +57,8 @@ pub(crate) fn decide(policy: Policy, context: &Context<'_>) -> Verdict {
         Policy::EntropoLite => released::entropo_lite(context),
         Policy::R2eGym => released::r2e_gym(context),
         Policy::Agentless => voting::agentless(context),
-        Policy::Majority | Policy::Hybrid => voting::majority(context),
+        Policy::Hybrid => hybrid::hybrid(context),
+        Policy::Majority => voting::majority(context),
         Policy::Medoid => voting::medoid(context),
         Policy::TestVotes => voting::test_votes(context),
     }

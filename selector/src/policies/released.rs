@@ -239,8 +239,13 @@ mod tests {
         let agreement = Agreement::of(&pool);
         let tests = TestEvidence::of(&pool, &index, &evidence);
         let verifier = evidence::verifier(&index, &evidence);
-        let verdict =
-            rule(&Context { pool: &pool, agreement: &agreement, tests: &tests, verifier: &verifier });
+        let verdict = rule(&Context {
+            pool: &pool,
+            agreement: &agreement,
+            tests: &tests,
+            verifier: &verifier,
+            model: None,
+        });
         let mut all = verdict.order.clone();
         all.sort_unstable();
         assert_eq!(all, (0..rows.len()).collect::<Vec<_>>(), "every candidate is ranked once");
@@ -304,7 +309,8 @@ mod tests {
             let index = evidence::index(pool).unwrap();
             let (agreement, tests) =
                 (Agreement::of(pool), TestEvidence::of(pool, &index, &Evidence::default()));
-            let context = Context { pool, agreement: &agreement, tests: &tests, verifier: &[None, None] };
+            let context =
+                Context { pool, agreement: &agreement, tests: &tests, verifier: &[None, None], model: None };
             entropo_verified(&context).order[0]
         };
         assert_eq!(ask(&pool), 1, "20 steps in 40 messages are fewer than 30 steps");

@@ -1,6 +1,11 @@
 //! The ranker's parameters: a small versioned JSON.
 
+use std::sync::{Arc, LazyLock};
+
 use serde::{Deserialize, Serialize};
+
+use super::{calibrate::Calibrator, matrix::Matrix};
+use crate::eval::stable_hash;
 
 /// The format this build reads and writes.
 const FORMAT: &str = "entropo-ranker/1";
@@ -13,8 +18,12 @@ pub struct RankerModel {
     pub format: String,
     /// Names the parameters in results; from their content.
     pub version: String,
+    /// What it was learned from.
+    pub training: Training,
     /// What is weighed.
     pub features: Vec<Feature>,
+    /// From scores to probabilities.
+    pub calibration: Calibrator,
 }
 
 /// One feature and its weight.
@@ -29,6 +38,22 @@ pub struct Feature {
     pub scale: f64,
 }
 
+/// What a model was learned from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Training {
+    /// Issues, counted once a pool.
+    pub issues: u64,
+    /// Those whose candidates disagree.
+    pub disagreeing: u64,
+    /// Pools learned from: the issues whole and drawn down.
+    pub groups: u64,
+    /// The penalty.
+    pub l2: f64,
+    /// Folds of the calibration.
+    pub folds: u64,
+}
+
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -41,20 +66,89 @@ pub enum ModelError {
     )]
     Format(String),
     /// A number that cannot be used.
-    #[error("the ranker model's feature `{0}` has a weight or scale that is not finite, or a scale of zero")]
+    #[error("the ranker model's `{0}` has a number that is not finite, or a scale that is not positive")]
     Number(String),
 }
 
 impl RankerModel {
+    /// The model shipped with this build.
+    pub fn shipped() -> Arc<Self> {
+        static SHIPPED: LazyLock<Arc<RankerModel>> = LazyLock::new(|| {
+            let model = RankerModel::from_json(include_str!("../../models/hybrid.json"));
+            Arc::new(model.expect("the shipped model is checked by a test"))
+        });
+        Arc::clone(&SHIPPED)
+    }
+
     /// Reads and checks a model.
+    ///
+    /// # Errors
+    ///
+    /// JSON of another shape or format, or numbers that cannot be computed with.
     pub fn from_json(json: &str) -> Result<Self, ModelError> {
         let model: Self = serde_json::from_str(json)?;
         if model.format != FORMAT {
             return Err(ModelError::Format(model.format));
         }
-        match model.features.iter().find(|f| !f.weight.is_finite() || !f.scale.is_normal()) {
-            Some(bad) => Err(ModelError::Number(bad.name.clone())),
-            None => Ok(model),
+        if let Some(bad) =
+            model.features.iter().find(|f| !f.weight.is_finite() || !f.scale.is_finite() || f.scale <= 0.0)
+        {
+            return Err(ModelError::Number(bad.name.clone()));
+        }
+        if !model.calibration.pick.is_sound() || !model.calibration.candidate.is_sound() {
+            return Err(ModelError::Number("calibration".to_owned()));
+        }
+        Ok(model)
+    }
+
+    /// The model as JSON, for people to read too.
+    pub fn to_json(&self) -> String {
+        let mut json =
+            serde_json::to_string_pretty(self).expect("a model has string keys and finite numbers");
+        json.push('\n');
+        json
+    }
+
+    pub(super) fn new(features: Vec<Feature>) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: String::new(),
+            training: Training::default(),
+            features,
+            calibration: Calibrator::default(),
         }
     }
+
+    /// Sets the version from the content.
+    pub(super) fn named(mut self) -> Self {
+        self.version.clear();
+        self.version = format!("hybrid-{:016x}", stable_hash(&self.to_json()));
+        self
+    }
+
+    /// Scores of a pool's candidates, centred on the pool; and how much each feature adds to each.
+    ///
+    /// A feature that this build does not compute counts as equal for all.
+    pub(crate) fn scores(&self, matrix: &Matrix) -> Scores {
+        let rows = matrix.centred_rows();
+        let weight = |name: &str| {
+            self.features
+                .iter()
+                .find(|feature| feature.name == name)
+                .map_or(0.0, |feature| feature.weight / feature.scale)
+        };
+        let weights: Vec<f64> = matrix.names().iter().map(|name| weight(name)).collect();
+        let parts: Vec<Vec<f64>> =
+            rows.iter().map(|row| row.iter().zip(&weights).map(|(x, w)| x * w).collect()).collect();
+        Scores { total: parts.iter().map(|part: &Vec<f64>| part.iter().sum()).collect(), parts }
+    }
+}
+
+/// Scores and what they are made of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scores {
+    /// By candidate; higher is better.
+    pub(crate) total: Vec<f64>,
+    /// By candidate, then by feature.
+    pub(crate) parts: Vec<Vec<f64>>,
 }
