@@ -47,63 +47,50 @@ fn detect_object(object: &Object) -> Option<SourceFormat> {
     let listish = |key: &str| matches!(object.get(key), Some(Value::Array(_) | Value::String(_)));
     let nested = |key: &str| matches!(object.get(key), Some(Value::Object(_)));
 
-    let format = if (has("exit") && has("source")) || list("turns") {
-        F::Native
-    } else if list("trajectory_steps") {
-        F::R2eGym
-    } else if list("trajectory")
-        && (list("history") || nested("info") || list("attempts"))
-        && !has("test_result")
-    {
-        F::SweAgent
-    } else if list("attempts") && nested("info") {
-        F::SweAgent
-    } else if has("test_result")
-        || (list("history") && (has("git_patch") || has("instruction") || has("instance")))
-    {
-        F::OpenHands
-    } else if has("git_patch") && (has("issue") || has("comment_success") || has("result_explanation")) {
-        F::OpenHands
-    } else if list("agent_steps") {
-        F::TraeAgent
-    } else if list("patches") {
-        F::Trae
-    } else if list("diffs") {
-        F::Augment
-    } else if has("candidate_id") && has("patch") && !has("messages") {
-        F::Pool
-    } else if list("messages") && (nested("info") || has("trajectory_format")) {
-        F::MiniSweAgent
-    } else if listish("trajectory")
-        && (has("model_patch") || has("generated_patch") || has("trajectory_id") || has("instance_id"))
-    {
-        F::Nebius
-    } else if listish("messages") && (has("instance_id") || has("docker_image")) {
-        F::SweSmith
-    } else if has("model_patch") {
-        let processed = [
-            "normalized_patch",
-            "edited_files",
-            "original_file_content",
-            "new_file_content",
-            "raw_model_patch",
-            "all_generations",
-        ];
-        if processed.iter().any(|key| has(key)) { F::Agentless } else { F::Predictions }
-    } else if has("instance_id") && has("kind") && ["passed", "failed", "results"].iter().any(|key| has(key))
-    {
-        F::TestRuns
-    } else if has("instance_id") && (has("problem_statement") || has("issue")) {
-        F::Issues
-    } else if list("resolved_ids") || list("resolved") {
-        F::SweBenchRun
-    } else if list("messages") {
-        F::Chat
-    } else {
-        return detect_dict(object);
-    };
-    Some(format)
+    // In this order: a row may have fields of several formats, and the first rule that holds is the most telling.
+    let swe_agent =
+        (list("trajectory") && (list("history") || nested("info"))) || (list("attempts") && nested("info"));
+    let openhands = has("test_result")
+        || (list("history") && ["git_patch", "instruction", "instance"].iter().any(|key| has(key)))
+        || (has("git_patch")
+            && ["issue", "comment_success", "result_explanation"].iter().any(|key| has(key)));
+    let with_patch =
+        ["model_patch", "generated_patch", "trajectory_id", "instance_id"].iter().any(|key| has(key));
+    let outcome_lists = list("passed") || list("failed") || list("missing") || has("results");
+    let rules = [
+        ((has("exit") && has("source")) || list("turns"), F::Native),
+        (list("trajectory_steps"), F::R2eGym),
+        (swe_agent && !has("test_result"), F::SweAgent),
+        (openhands, F::OpenHands),
+        (list("agent_steps"), F::TraeAgent),
+        (list("patches"), F::Trae),
+        (list("diffs"), F::Augment),
+        (has("candidate_id") && has("patch") && !has("messages"), F::Pool),
+        (list("messages") && (nested("info") || has("trajectory_format")), F::MiniSweAgent),
+        (listish("trajectory") && with_patch, F::Nebius),
+        (listish("messages") && (has("instance_id") || has("docker_image")), F::SweSmith),
+        (has("model_patch") && AGENTLESS.iter().any(|key| has(key)), F::Agentless),
+        (has("model_patch"), F::Predictions),
+        (has("instance_id") && has("kind") && outcome_lists, F::TestRuns),
+        (has("instance_id") && list("tests_passing_in_original_repo"), F::TestRuns),
+        (has("instance_id") && (has("problem_statement") || has("issue")), F::Issues),
+        (list("resolved_ids") || list("resolved"), F::SweBenchRun),
+        (list("messages"), F::Chat),
+    ];
+    rules.into_iter().find_map(|(holds, format)| holds.then_some(format)).or_else(|| detect_dict(object))
 }
+
+/// Fields that Agentless writes beside `model_patch`.
+const AGENTLESS: &[&str] = &[
+    "normalized_patch",
+    "edited_files",
+    "original_file_content",
+    "new_file_content",
+    "raw_model_patch",
+    "all_generations",
+    "regression",
+    "reproduction",
+];
 
 /// A dict of rows by instance.
 fn detect_dict(object: &Object) -> Option<SourceFormat> {

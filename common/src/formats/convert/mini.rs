@@ -1,6 +1,6 @@
 //! mini-swe-agent `.traj.json`, versions 1 and 1.1.
 
-use super::super::json::{Reject, non_empty, number, take_list, take_object, take_str};
+use super::super::json::{Reject, count, non_empty, number, take_list, take_object, take_str};
 use super::{CandidateDraft, Row, chat, swe_agent};
 use crate::{Role, SourceFormat, Trajectory, Turn};
 
@@ -16,12 +16,13 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     let patch = take_str(&mut info, "submission");
     let exit_raw = take_str(&mut info, "exit_status").and_then(non_empty);
     let stats = info.get("model_stats");
+    let calls = count(stats.and_then(|stats| stats.get("api_calls"))).filter(|&calls| calls > 0);
     let draft = CandidateDraft {
         trajectory: Trajectory {
             instance_id: row.instance_id(),
             issue: chat::issue_in(&turns),
             exit: swe_agent::exit_of(exit_raw.as_deref(), patch.as_deref()),
-            steps: Some(chat::acting(&turns)),
+            steps: calls.or_else(|| Some(chat::acting(&turns))),
             cost: number(stats.and_then(|stats| stats.get("instance_cost"))),
             turns,
             patch,
@@ -35,32 +36,48 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
 }
 
 /// Derived agents keep an empty `messages` and a text log of `|MESSAGE(role="user", id=4)|` sections instead. The log
-/// prints a message each time it changes; the last print of an id that is not blank counts. Such agents also write
-/// what the model said as "user"; a function call at the end of a section tells it.
+/// prints a message again when it changes, with a note on the tools at its end, and names what the model said "user" or
+/// "system"; its function call tells it.
 fn from_log(log: &str) -> Vec<Turn> {
     const MARK: &str = "|MESSAGE(role=\"";
-    const CALL: &str = "----END_FUNCTION_CALL----";
-    let mut sections: Vec<(&str, Turn)> = Vec::new();
+    const NOTE: &str = "--- IMPORTANT NOTE ---";
+    const CALLS: [&str; 2] = ["----BEGIN_FUNCTION_CALL----", " ran with arguments {"];
+    let mut ids: Vec<&str> = Vec::new();
+    let mut turns: Vec<Turn> = Vec::new();
     for section in log.split(MARK).skip(1) {
         let Some((role, rest)) = section.split_once("\", id=") else { continue };
         let Some((id, content)) = rest.split_once(")|") else { continue };
-        let content = content.trim_end_matches(['-', '\n', ' ', ',']).trim_start_matches('\n');
-        let said = content.ends_with(CALL.trim_end_matches('-'));
-        let turn = Turn {
-            role: if said { Role::Assistant } else { chat::role(role) },
-            content: if said { format!("{content}----") } else { content.to_owned() },
-            ..Turn::default()
-        };
-        match sections.last_mut() {
-            Some((last, earlier)) if *last == id => {
-                if !turn.content.is_empty() {
-                    *earlier = turn;
+        let content = unruled(content);
+        let said =
+            content.split(NOTE).next().is_some_and(|text| CALLS.iter().any(|call| text.contains(call)));
+        let content = if said { content.split(NOTE).next().unwrap_or_default().trim_end() } else { content };
+        let role = if said { Role::Assistant } else { chat::role(role) };
+        match ids.iter().position(|known| *known == id) {
+            Some(at) if !content.is_empty() && !turns[at].content.contains(content) => {
+                let earlier = &mut turns[at];
+                if !earlier.content.is_empty() {
+                    earlier.content.push('\n');
                 }
+                earlier.content.push_str(content);
+                earlier.role = if said { Role::Assistant } else { earlier.role };
             }
-            _ => sections.push((id, turn)),
+            Some(_) => {}
+            None => {
+                ids.push(id);
+                turns.push(Turn { role, content: content.to_owned(), ..Turn::default() });
+            }
         }
     }
-    sections.into_iter().map(|(_, turn)| turn).collect()
+    turns
+}
+
+/// The section without the rule of dashes on a line of its own, or after a comma, that leads to the next one.
+fn unruled(section: &str) -> &str {
+    let text = section.trim();
+    let end = text.trim_end_matches('-');
+    let before = end.trim_end_matches(' ');
+    let rule = text.len() - end.len() >= 20 && (before.is_empty() || before.ends_with(['\n', ',']));
+    if rule { before.trim_end_matches(',').trim() } else { text }
 }
 
 #[cfg(test)]
@@ -72,13 +89,13 @@ mod tests {
         let dashes = "-".repeat(28);
         let log = format!(
             "{dashes}\n|MESSAGE(role=\"system\", id=0)|\nBe good., {dashes}\n|MESSAGE(role=\"system\", id=0)|\nBe very good.\n\n{dashes}\n\
-             |MESSAGE(role=\"user\", id=1)|\nls\n----BEGIN_FUNCTION_CALL----\nrun\n----END_FUNCTION_CALL----\n\n{dashes}\n\
+             |MESSAGE(role=\"user\", id=1)|\nls\n----BEGIN_FUNCTION_CALL----\nrun\n----END_FUNCTION_CALL----\n--- IMPORTANT NOTE ---\nTools.\n\n{dashes}\n\
              |MESSAGE(role=\"system\", id=2)|\n\n\n"
         );
         let turns = from_log(&log);
         let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
         assert_eq!(roles, [Role::System, Role::Assistant, Role::System]);
-        assert_eq!(turns[0].content, "Be very good.");
+        assert_eq!(turns[0].content, "Be good.\nBe very good.");
         assert_eq!(turns[1].content, "ls\n----BEGIN_FUNCTION_CALL----\nrun\n----END_FUNCTION_CALL----");
     }
 }

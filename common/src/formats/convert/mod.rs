@@ -118,12 +118,10 @@ pub(super) fn convert(value: Value, format: SourceFormat, hint: FileHint<'_>) ->
 
 fn bare_key(format: SourceFormat) -> Result<&'static str, Reject> {
     match format {
-        SourceFormat::Chat => Ok("messages"),
+        SourceFormat::Chat | SourceFormat::MiniSweAgent | SourceFormat::SweSmith => Ok("messages"),
+        SourceFormat::SweAgent | SourceFormat::OpenHands => Ok("history"),
         SourceFormat::R2eGym => Ok("trajectory_steps"),
-        SourceFormat::SweAgent => Ok("history"),
-        SourceFormat::MiniSweAgent | SourceFormat::SweSmith => Ok("messages"),
         SourceFormat::Nebius => Ok("trajectory"),
-        SourceFormat::OpenHands => Ok("history"),
         other => Err(Reject::Other(format!("a bare list is no {other} record"))),
     }
 }

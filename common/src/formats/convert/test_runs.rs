@@ -1,10 +1,11 @@
-//! Rows of test evidence: `{instance_id, candidate_id, kind, suite, passed, failed, missing}` or `results` by test.
+//! Rows of test evidence: `{instance_id, candidate_id, kind, suite, passed, failed, missing}` or `results` by test;
+//! and Agentless' list of the tests that pass on the unpatched code.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::json::{Reject, non_empty, take, take_str};
+use super::super::json::{Reject, non_empty, take, take_list, take_str};
 use super::{Draft, Row};
 use crate::{TestKind, TestRun, TestStatus};
 
@@ -21,6 +22,18 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     let instance_id = row.instance_id();
     if instance_id.is_empty() {
         return Err(Reject::Missing("instance_id"));
+    }
+    if let Some(names) = take_list(&mut row.object, "tests_passing_in_original_repo") {
+        let names = names.into_iter().filter_map(|name| name.as_str().map(str::to_owned));
+        let results = names.map(|name| (name, TestStatus::Passed)).collect();
+        let run = TestRun {
+            candidate_id: None,
+            kind: TestKind::Regression,
+            suite: "agentless".to_owned(),
+            results,
+        };
+        row.out.push(Draft::TestRun { instance_id, run });
+        return Ok(());
     }
     let kind = take(&mut row.object, "kind").ok_or(Reject::Missing("kind"))?;
     let kind: TestKind = serde_json::from_value(kind)
