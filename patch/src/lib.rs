@@ -5,18 +5,26 @@
 //! is in `docs/patches.md`.
 
 mod classify;
+mod cluster;
 mod digest;
+mod features;
 mod fingerprint;
 mod language;
 mod model;
 mod normalise;
+mod overlap;
 mod parse;
+mod pool;
 mod similarity;
 
 pub use classify::{FileClass, classify};
+pub use cluster::{ClusterOptions, Clusters, Linkage, cluster, cluster_with};
 pub use digest::{ClassCounts, Counts, Digest, Scope, Touched};
+pub use features::{Features, features, features_with};
 pub use fingerprint::Fingerprint;
 pub use language::Language;
 pub use model::{FileChange, FilePatch, Flag, FlagKind, Hunk, Line, LineKind, Patch};
+pub use overlap::Overlap;
 pub use parse::parse;
+pub use pool::PoolStats;
 pub use similarity::{Similarity, similarity};
