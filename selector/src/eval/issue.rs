@@ -58,6 +58,13 @@ impl LabelledIssue {
         }
     }
 
+    /// A pool that was prepared before, with the label of each candidate in the order of the pool.
+    pub fn of_prepared(pool: PreparedPool, evidence: Evidence, resolved: Vec<Option<bool>>) -> Self {
+        debug_assert_eq!(pool.candidates.len(), resolved.len(), "one label a candidate");
+        let changes = pool.candidates.iter().map(|candidate| Change::of(&candidate.patch)).collect();
+        Self { pool, evidence, resolved, changes }
+    }
+
     /// Whether a candidate resolves the issue; one without a label counts as not.
     pub fn is_resolved(&self, at: usize) -> bool {
         self.resolved[at] == Some(true)

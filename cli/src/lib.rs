@@ -1,0 +1,29 @@
+//! The `entropo` command: what a person types, on top of the same libraries that the services use.
+//!
+//! A command is a module under [`commands`] with an `Args` (the flags, with their help) and a `run`. What commands
+//! share is under [`input`] (files in) and [`output`] (tables, JSON, predictions, progress).
+
+pub mod args;
+pub mod commands;
+pub mod examples;
+pub mod exit;
+pub mod input;
+pub mod output;
+pub mod remote;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Parses the command line, runs the command and turns its result into an exit code.
+pub fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with code 0, mistakes to stderr with code 2. A closed pipe is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    exit::report(commands::run(cli))
+}

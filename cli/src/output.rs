@@ -1,0 +1,6 @@
+//! What commands print and write.
+
+pub mod atomic;
+pub mod preds;
+pub mod progress;
+pub mod table;

@@ -1,0 +1,5 @@
+//! The `entropo` command, built for the end-to-end tests.
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
