@@ -7,6 +7,7 @@ pub mod formats;
 pub mod outcome;
 pub mod score;
 pub mod selection;
+pub mod test_formats;
 pub mod test_run;
 pub mod trajectory;
 

@@ -7,8 +7,9 @@ use super::super::ids::instance_in_name;
 use super::super::json::{
     Object, Reject, non_empty, number, str_of, take_list, take_object, take_str, take_text,
 };
-use super::{CandidateDraft, Row, chat};
-use crate::{Role, SourceFormat, ToolCall, Trajectory, Turn};
+use super::super::labels;
+use super::{CandidateDraft, Draft, Row, chat};
+use crate::{Outcome, Role, SourceFormat, ToolCall, Trajectory, Turn};
 
 /// One candidate, or one for each attempt: the top level of a retry file only repeats the attempt that SWE-agent
 /// chose, which is marked as its choice.
@@ -25,20 +26,27 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         return Ok(());
     }
     let best = row.object.get("info").and_then(|info| info.get("best_attempt_idx")).and_then(Value::as_u64);
+    // A label at the top is of the attempt that was handed in.
+    let mut label = Some(std::mem::take(&mut row.stripped));
     for (index, value) in attempts.into_iter().enumerate() {
         let Value::Object(mut object) = value else {
             return Err(Reject::Other(format!("attempt {index} is not an object")));
         };
-        let mut stripped = super::labels::strip(&mut object);
-        stripped.append(&mut row.stripped.clone());
-        let draft = CandidateDraft {
+        let mut stripped = labels::strip(&mut object);
+        let chosen = best.map(|best| best == index as u64);
+        if chosen == Some(true) {
+            stripped.append(&mut label.take().unwrap_or_default());
+        }
+        row.out.push(Draft::Candidate(Box::new(CandidateDraft {
             part: Some(format!("attempt-{index}")),
             trajectory: attempt(&mut object, instance.clone())?,
             stripped,
-            scaffold_choice: best.map(|best| best == index as u64),
+            scaffold_choice: chosen,
             ..CandidateDraft::default()
-        };
-        row.out.push(super::Draft::Candidate(Box::new(draft)));
+        })));
+    }
+    if let Some(stripped) = label.filter(|stripped| !stripped.is_empty()) {
+        row.out.push(Draft::Outcome(Outcome { instance_id: instance, stripped, ..Outcome::default() }));
     }
     Ok(())
 }
