@@ -31,7 +31,7 @@ async fn claim_one(f: &Fixture, kind: &str, now: Timestamp) -> Option<Job> {
     f.store.claim_jobs(kind, "w", 1, now, LEASE).await.unwrap().pop()
 }
 
-fn assert_lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+fn assert_lost<T: std::fmt::Debug>(result: &Result<T, StoreError>) {
     assert!(matches!(result, Err(StoreError::Conflict { what: "job", .. })), "{result:?}");
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn a_job_runs_to_its_end(f: &Fixture) {
         (JobState::Done, Some(json!({"loss": 0.5})), Some(at(20)))
     );
     assert!(done.state.is_final() && done.lease_until.is_none());
-    assert_lost(f.store.finish_job(claimed.lease(), json!(1), at(21)).await);
+    assert_lost(&f.store.finish_job(claimed.lease(), json!(1), at(21)).await);
 }
 
 pub(crate) async fn jobs_start_when_due_and_in_order(f: &Fixture) {
@@ -106,10 +106,10 @@ pub(crate) async fn a_dead_workers_job_goes_to_another_and_the_fence_holds(f: &F
     assert_eq!(f.store.job(id).await.unwrap().state, JobState::Queued);
     let heir = claim_one(f, "train", at(31)).await.unwrap();
     assert_eq!((heir.id, heir.attempts), (id, 2));
-    assert_lost(f.store.heartbeat(slow, None, at(32), LEASE).await);
-    assert_lost(f.store.finish_job(slow, json!(1), at(32)).await);
-    assert_lost(f.store.fail_job(slow, "no", None, at(32)).await);
-    assert_lost(f.store.cancelled_job(slow, at(32)).await);
+    assert_lost(&f.store.heartbeat(slow, None, at(32), LEASE).await);
+    assert_lost(&f.store.finish_job(slow, json!(1), at(32)).await);
+    assert_lost(&f.store.fail_job(slow, "no", None, at(32)).await);
+    assert_lost(&f.store.cancelled_job(slow, at(32)).await);
     assert_eq!(f.store.reap(at(100)).await.unwrap(), 1);
     let dead = f.store.job(id).await.unwrap();
     assert_eq!((dead.state, dead.finished_at), (JobState::Dead, Some(at(100))));
@@ -177,10 +177,10 @@ pub(crate) async fn jobs_are_listed_newest_first(f: &Fixture) {
 pub(crate) async fn bad_jobs_are_refused(f: &Fixture) {
     let good = job("train", T0, 1);
     f.store.enqueue(good.clone(), T0).await.unwrap();
-    assert_lost(f.store.enqueue(good, T0).await);
+    assert_lost(&f.store.enqueue(good, T0).await);
     for wrong in [job("", T0, 1), job("train", T0, 0)] {
         let error = f.store.enqueue(wrong, T0).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid { .. }), "{error}");
     }
-    assert_lost(f.store.finish_job(Lease { id: Uuid::now_v7(), attempt: 1 }, json!(1), T0).await);
+    assert_lost(&f.store.finish_job(Lease { id: Uuid::now_v7(), attempt: 1 }, json!(1), T0).await);
 }

@@ -82,15 +82,15 @@ pub(crate) async fn an_id_is_used_once_and_nothing_is_left_of_the_second(f: &Fix
 pub(crate) async fn contradictions_are_refused(f: &Fixture) {
     let good = || selection(ISSUE, &["a", "b"], T0);
     let mut twice = good();
-    twice.members[1].candidate_id = "a".to_owned();
+    twice.members[1].candidate_id = "a".into();
     let mut chosen = good();
     chosen.result.chosen = Some("q".to_owned());
     let mut tests = good();
     tests.tests = vec![run(Some("q"), "unit")];
     let mut scores = good();
-    scores.scores[0].candidate_id = "q".to_owned();
+    scores.scores[0].candidate_id = "q".into();
     let mut other = good();
-    other.result.instance_id = "other__issue-1".to_owned();
+    other.result.instance_id = "other__issue-1".into();
     for (what, wrong) in
         [("twice", twice), ("chosen", chosen), ("tests", tests), ("scores", scores), ("other", other)]
     {
@@ -178,7 +178,7 @@ pub(crate) async fn the_list_is_filtered(f: &Fixture) {
     let store = &f.store;
     let one = selection(ISSUE, &["a", "b"], at(1));
     let mut two = selection(ISSUE, &["c"], at(2));
-    two.result.policy = "majority".to_owned();
+    two.result.policy = "majority".into();
     let three = selection("other__issue-1", &["a"], at(3));
     for new in [&one, &two, &three] {
         store.record_selection(new.clone(), None).await.unwrap();
