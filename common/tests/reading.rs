@@ -23,11 +23,14 @@ fn plain(bytes: &[u8]) -> (Vec<Record>, ReadReport) {
 }
 
 fn patches(records: &[Record]) -> Vec<(&str, &str)> {
-    let run = |record| match record {
-        &Record::Candidate(ref record) => Some(&record.candidate.trajectory),
-        _ => None,
-    };
-    records.iter().filter_map(run).map(|run| (run.instance_id.as_str(), run.patch_text())).collect()
+    let mut found = Vec::new();
+    for record in records {
+        if let Record::Candidate(record) = record {
+            let run = &record.candidate.trajectory;
+            found.push((run.instance_id.as_str(), run.patch_text()));
+        }
+    }
+    found
 }
 
 const GOOD: &str = r#"{"instance_id":"a__b-1","model_patch":"x"}"#;

@@ -1,0 +1,5 @@
+//! Lenient JSON.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::lenient(data));

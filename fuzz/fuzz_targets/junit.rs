@@ -1,0 +1,5 @@
+//! JUnit XML.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::junit(data));

@@ -1,0 +1,46 @@
+//! What the fuzz targets check, besides that nothing panics.
+
+use std::io::Cursor;
+use std::ops::ControlFlow;
+
+use common::formats::{Limits, ReadContext, Record, parse_json, read, read_value};
+use common::{Candidate, SourceFormat};
+
+/// Reads the bytes as a file of this format, or of the one detected. What is read must be fit to store: candidates have
+/// an id, and survive being written and read again.
+pub fn read_as(format: Option<SourceFormat>, data: &[u8]) {
+    let limits = Limits { line_bytes: 1 << 16, document_bytes: 1 << 16 };
+    let ctx = ReadContext { format, limits, ..ReadContext::named("a/owner__repo-1.json") };
+    let mut check = |record: Record| {
+        if let Record::Candidate(record) = record {
+            assert!(!record.candidate.candidate_id.is_empty());
+            let text = serde_json::to_vec(&record.candidate).expect("a candidate can be written");
+            let again: Candidate = serde_json::from_slice(&text).expect("a written candidate can be read");
+            assert_eq!(again, record.candidate);
+        }
+        ControlFlow::Continue(())
+    };
+    let _ = read(Cursor::new(data), &ctx, &mut check);
+    if let Ok(value) = parse_json(data) {
+        let _ = read_value(value, &ctx, &mut check);
+    }
+}
+
+/// Lenient parsing accepts all that strict parsing does, with the same result.
+pub fn lenient(data: &[u8]) {
+    let lenient = parse_json(data);
+    if let Ok(strict) = serde_json::from_slice::<serde_json::Value>(data) {
+        assert_eq!(lenient.expect("lenient is no stricter"), strict);
+    }
+}
+
+/// Reads the bytes as a log of tests.
+pub fn log(data: &[u8]) {
+    let results = common::test_formats::test_log(&String::from_utf8_lossy(data));
+    assert!(!results.contains_key(""));
+}
+
+/// Reads the bytes as a JUnit report.
+pub fn junit(data: &[u8]) {
+    let _ = common::test_formats::junit(&String::from_utf8_lossy(data));
+}
