@@ -278,11 +278,14 @@ pub fn classify(path: &str, change: FileChange, binary: bool) -> FileClass {
     if binary && added {
         return FileClass::Generated;
     }
-    if CONFIG_NAMES.contains(&name) || is_requirements(&folders, name) {
+    if CONFIG_NAMES.contains(&name) {
         return FileClass::Config;
     }
-    if is_docs(&folders, stem, extension) {
+    if is_docs(&folders, stem, extension) && !is_requirements(&folders, name) {
         return FileClass::Docs;
+    }
+    if is_requirements(&folders, name) {
+        return FileClass::Config;
     }
     let ci = folders.first().is_some_and(|folder| folder.starts_with('.'));
     if ci || name.starts_with('.') || CONFIG_EXTENSIONS.contains(&extension) || name.ends_with(".config.js") {
@@ -343,7 +346,7 @@ fn is_test(path: &str, folders: &[&str], stem: &str, extension: &str) -> bool {
             stem.starts_with("test_")
                 || stem.ends_with("_test")
                 || stem.ends_with("_tests")
-                || matches!(stem, "conftest" | "tests" | "test")
+                || matches!(stem, "conftest" | "tests")
         }
         "java" | "kt" | "scala" | "cs" | "php" | "groovy" | "swift" => {
             ["Test", "Tests", "TestCase", "IT", "Spec", "ITCase"].iter().any(|end| camel.ends_with(end))
@@ -377,9 +380,8 @@ fn is_test(path: &str, folders: &[&str], stem: &str, extension: &str) -> bool {
 
 fn is_requirements(folders: &[&str], name: &str) -> bool {
     let text = matches!(name.rsplit_once('.'), Some((_, "txt" | "in")));
-    text && (name.starts_with("requirements")
-        || name.starts_with("constraints")
-        || folders.last() == Some(&"requirements"))
+    let named = name.starts_with("requirements") || name.starts_with("constraints") && folders.is_empty();
+    text && (named || folders.last() == Some(&"requirements"))
 }
 
 fn is_docs(folders: &[&str], stem: &str, extension: &str) -> bool {
@@ -536,6 +538,7 @@ mod tests {
             &[
                 "README.md",
                 "docs/ref/models.txt",
+                "docs/ref/constraints.txt",
                 "CHANGELOG",
                 "doc/whatsnew/1.rst",
                 "docs/conf.py",

@@ -77,30 +77,23 @@ fn closes(text: &str, at: usize) -> bool {
     if !after.is_empty() && !after.starts_with([')', ',', '.', '%', ']', '}', '#', ';']) {
         return false;
     }
-    // Quotes alone on a line: a header or nothing before opens, text before closes.
+    // Quotes alone on a line. What they could open follows a block header or an unfinished expression.
     let previous = text[..start].trim_end().rsplit('\n').next().unwrap_or("").trim();
-    if previous.ends_with(':') && starts_block(previous) || previous.ends_with(['(', '=', ',', '[']) {
+    if opens_block(previous) || previous.ends_with(['(', '=', '[', '\\']) {
         return false;
     }
-    if !text[..start].trim().is_empty() {
-        return looks_like_prose(previous) || !looks_like_code(previous);
-    }
-    let next = text[at..].split_once('\n').map_or("", |(_, rest)| rest).trim_start();
-    !looks_like_prose(next.split('\n').next().unwrap_or(""))
+    // What cannot be code is inside the string.
+    let rest = &text[at + 3..];
+    let below = rest.trim_start().split('\n').next().unwrap_or("");
+    below.starts_with(&text[at..at + 3]) || !looks_like_prose(below) || looks_like_prose(previous)
 }
 
-fn starts_block(line: &str) -> bool {
-    let word = line.split([' ', ':', '(']).next().unwrap_or("");
-    matches!(word, "def" | "class" | "async" | "if" | "else" | "with" | "for" | "try")
-        || line.starts_with(')')
-}
-
-fn looks_like_code(line: &str) -> bool {
-    line.contains(" = ")
-        || line.starts_with('@')
-        || line.ends_with([')', ']', '}', ':'])
-        || line.starts_with("import ")
-        || line.starts_with("return")
+/// Whether a line is a `def` or `class` line, or the end of one that wraps.
+fn opens_block(line: &str) -> bool {
+    let word = line.split([' ', '(']).next().unwrap_or("");
+    let header = matches!(word, "def" | "class" | "async" | "cdef")
+        && !looks_like_prose(line.trim_start_matches("async "));
+    line.ends_with(':') && (header || line.starts_with(')') || line.ends_with("):") || line.contains(") ->"))
 }
 
 /// Whether a line cannot be Python code: plain words follow one another, or it is markup that only docstrings hold.

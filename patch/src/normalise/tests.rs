@@ -198,3 +198,27 @@ fn lines_that_cancel() {
     same("x.py", &["-a\n+b\n c\n", "-a\n-c\n+b\n+c\n"]);
     assert_eq!(print("x.go", "-a := f(b,\n-\tc)\n+a := f(b, c)\n"), nothing());
 }
+
+#[test]
+fn code_after_the_end_of_a_docstring_stays() {
+    // The hunk begins inside the docstring; its last line may look like code.
+    for last in ["float or ndarray[float]", "(1, 20)", "x = f(a)", ">>> f(a)", "text.", "with the following:"]
+    {
+        let body = format!(
+            "     -------\n     {last}\n     \"\"\"\n+    return len(self.steps)\n     if unit is None:\n"
+        );
+        assert_eq!(print("x.py", &body), print("x.py", "+    return len(self.steps)\n"), "{last}");
+    }
+    let above =
+        " def f(a):\n+    if a:\n+        return f(b)\n     \"\"\"\n     Get a field for it.\n     \"\"\"\n";
+    assert_eq!(print("x.py", above), print("x.py", "+    if a:\n+        return f(b)\n"));
+    let next = "     (1, 20)\n     \"\"\"\n+    x = 1\n     def f():\n         \"\"\"Text.\n";
+    assert_eq!(print("x.py", next), print("x.py", "+    x = 1\n"));
+    // And one that begins with the opening quotes on a line of their own.
+    for first in ["def f(a):", "class A:", "        b=None):", "    ) -> int:"] {
+        let body = format!(
+            " {first}\n     \"\"\"\n-    x = 1\n+    x = 2\n     Returns it.\n     \"\"\"\n+    y = 1\n"
+        );
+        assert_eq!(print("x.py", &body), print("x.py", "+    y = 1\n"), "{first}");
+    }
+}

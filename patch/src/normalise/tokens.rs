@@ -319,14 +319,14 @@ impl Cutter<'_> {
 /// Hash of a string literal. `'a'` and `"a"` are the same in Python unless an escape or a quote is inside.
 fn string_hash(text: &str, python: bool) -> u64 {
     let body = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-    let simple = body.len() >= 2
-        && !body[1..body.len() - 1].contains(['\\', '"', '\''])
-        && (body.starts_with('\'') && body.ends_with('\'') || body.starts_with('"') && body.ends_with('"'));
-    if python && simple {
-        let prefix = hash_bytes(text[..text.len() - body.len()].to_ascii_lowercase().as_bytes());
-        return combine(prefix, hash_bytes(&body.as_bytes()[1..body.len() - 1]));
+    let content = ["'", "\""].iter().find_map(|quote| body.strip_prefix(quote)?.strip_suffix(quote));
+    match content.filter(|content| python && !content.contains(['\\', '"', '\''])) {
+        Some(content) => {
+            let prefix = text[..text.len() - body.len()].to_ascii_lowercase();
+            combine(hash_bytes(prefix.as_bytes()), hash_bytes(content.as_bytes()))
+        }
+        None => hash_bytes(text.as_bytes()),
     }
-    hash_bytes(text.as_bytes())
 }
 
 /// Width of the blanks `text`, with tabs to the next multiple of 8.
