@@ -94,7 +94,7 @@ const AGENTLESS: &[&str] = &[
 
 /// A dict of rows by instance.
 fn detect_dict(object: &Object) -> Option<SourceFormat> {
-    let Some(Value::Object(row)) = object.values().next() else { return None };
+    let row = object.values().find_map(Value::as_object)?;
     if row.contains_key("model_patch") {
         Some(SourceFormat::Predictions)
     } else if row.contains_key("tests_status") || row.contains_key("patch_successfully_applied") {

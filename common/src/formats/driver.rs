@@ -1,7 +1,7 @@
-//! Reads a file record by record: lines or one document, formats, ids, problems.
+//! From documents to records: formats, ids, problems.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 use std::ops::ControlFlow;
 
 use serde_json::Value;
@@ -11,8 +11,7 @@ use super::convert::{CandidateDraft, Draft, FileHint, convert};
 use super::detect::{is_message, is_r2e_step};
 use super::ids::{NameIds, base_of_path, ids_in_path};
 use super::json::Object;
-use super::lines::{Line, read_line};
-use super::{decompress, detect, labels, parse_json};
+use super::{decompress, detect, labels};
 use crate::{Candidate, SourceFormat};
 
 /// Where records go; breaking stops the reading.
@@ -48,14 +47,14 @@ pub fn read_value(value: Value, ctx: &ReadContext, sink: &mut Sink<'_>) -> Resul
 }
 
 /// Why the driver stops before the end.
-enum Stop {
+pub(super) enum Stop {
     Io(io::Error),
     Strict(Problem),
     Asked,
 }
 
-struct Driver<'c, 's, 'f> {
-    ctx: &'c ReadContext,
+pub(super) struct Driver<'c, 's, 'f> {
+    pub(super) ctx: &'c ReadContext,
     sink: &'s mut Sink<'f>,
     report: ReadReport,
     name: NameIds,
@@ -88,120 +87,8 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
         Ok(self.report)
     }
 
-    /// Tells JSON lines from one document: the first line of JSON lines is a document of its own, or is broken and
-    /// followed by another that begins like it.
-    fn lines(&mut self, reader: &mut dyn BufRead) -> Result<(), Stop> {
-        let mut line = Vec::new();
-        let mut number = 0;
-        if !self.next_line(reader, &mut line, &mut number)? {
-            return self.problem(None, "the file is empty".to_owned());
-        }
-        match parse_json(&line) {
-            Ok(first) => {
-                let at = number;
-                if self.next_line(reader, &mut line, &mut number)? {
-                    self.rows_of_line(first, at)?;
-                    self.rest(reader, line, number)
-                } else {
-                    self.document(first, None)
-                }
-            }
-            Err(error) if error.is_eof() => {
-                let first = line.clone();
-                let at = number;
-                let more = self.next_line(reader, &mut line, &mut number)?;
-                if more && begins_object(&first) && begins_object(&line) {
-                    self.problem(Some(at), format!("not JSON: {error}"))?;
-                    return self.rest(reader, line, number);
-                }
-                self.whole(&first, if more { &line } else { &[] }, reader, at)
-            }
-            Err(error) => {
-                self.problem(Some(number), format!("not JSON: {error}"))?;
-                if self.next_line(reader, &mut line, &mut number)? {
-                    self.rest(reader, line, number)
-                } else {
-                    Ok(())
-                }
-            }
-        }
-    }
-
-    /// The lines of a JSON-lines file, from this one on.
-    fn rest(&mut self, reader: &mut dyn BufRead, mut line: Vec<u8>, mut number: u64) -> Result<(), Stop> {
-        loop {
-            match parse_json(&line) {
-                Ok(value) => self.rows_of_line(value, number)?,
-                Err(error) => self.problem(Some(number), format!("not JSON: {error}"))?,
-            }
-            if !self.next_line(reader, &mut line, &mut number)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The next line that is not blank; false at the end of the file. A damaged end is a problem, not a failure.
-    fn next_line(
-        &mut self,
-        reader: &mut dyn BufRead,
-        line: &mut Vec<u8>,
-        number: &mut u64,
-    ) -> Result<bool, Stop> {
-        let limit = self.ctx.limits.line_bytes;
-        loop {
-            *number += 1;
-            match read_line(reader, line, limit) {
-                Ok(Line::End) => return Ok(false),
-                Ok(Line::Whole) if line.iter().all(u8::is_ascii_whitespace) || *line == b"\xef\xbb\xbf" => {}
-                Ok(Line::Whole) => return Ok(true),
-                Ok(Line::TooLong(bytes)) => {
-                    self.problem(
-                        Some(*number),
-                        format!("line of {bytes} bytes is over the limit of {limit}; skipped"),
-                    )?;
-                }
-                Err(error) if is_damage(&error) => {
-                    self.problem(Some(*number), format!("the file is damaged from here: {error}"))?;
-                    return Ok(false);
-                }
-                Err(error) => return Err(Stop::Io(error)),
-            }
-        }
-    }
-
-    /// A document over several lines, of which the first ones are read.
-    fn whole(&mut self, first: &[u8], second: &[u8], reader: &mut dyn BufRead, at: u64) -> Result<(), Stop> {
-        let mut bytes = [first, b"\n", second, b"\n"].concat();
-        let limit = self.ctx.limits.document_bytes;
-        let room = (limit as u64 + 1).saturating_sub(bytes.len() as u64);
-        if let Err(error) = reader.take(room).read_to_end(&mut bytes) {
-            if !is_damage(&error) {
-                return Err(Stop::Io(error));
-            }
-            return self.problem(None, format!("the file is damaged: {error}"));
-        }
-        if bytes.len() > limit {
-            let hint = "write it as JSON lines, which are read one at a time";
-            return self.problem(None, format!("the document is over the limit of {limit} bytes; {hint}"));
-        }
-        match parse_json(&bytes) {
-            Ok(value) => {
-                drop(bytes);
-                self.document(value, None)
-            }
-            Err(error) => {
-                self.problem(Some(at + error.line().max(1) as u64 - 1), format!("not JSON: {error}"))
-            }
-        }
-    }
-
-    /// One line: a row, or a conversation as a bare list.
-    fn rows_of_line(&mut self, value: Value, line: u64) -> Result<(), Stop> {
-        self.document(value, Some(line))
-    }
-
     /// A row, a conversation, or a list or dict of rows.
-    fn document(&mut self, value: Value, line: Option<u64>) -> Result<(), Stop> {
+    pub(super) fn document(&mut self, value: Value, line: Option<u64>) -> Result<(), Stop> {
         let format = self.ctx.format.or_else(|| detect(&value));
         match value {
             Value::Array(items) if !is_conversation(&items) => {
@@ -314,7 +201,7 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
         }
     }
 
-    fn problem(&mut self, line: Option<u64>, reason: String) -> Result<(), Stop> {
+    pub(super) fn problem(&mut self, line: Option<u64>, reason: String) -> Result<(), Stop> {
         let problem = Problem { file: self.ctx.name.clone(), line, reason };
         if self.ctx.strict {
             return Err(Stop::Strict(problem));
@@ -324,16 +211,6 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
     }
 }
 
-/// Decoders report a cut or damaged stream as these.
-fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | Other)
-}
-
-fn begins_object(line: &[u8]) -> bool {
-    line.trim_ascii_start().starts_with(b"{")
-}
-
 fn is_conversation(items: &[Value]) -> bool {
     let first = items.first().and_then(Value::as_object);
     first.is_some_and(|first| is_message(first) || is_r2e_step(first))
@@ -341,7 +218,7 @@ fn is_conversation(items: &[Value]) -> bool {
 
 /// Predictions as a dict by instance, rather than a single one.
 fn is_dict_of_rows(object: &Object) -> bool {
-    !object.contains_key("model_patch") && object.values().all(Value::is_object)
+    !object.contains_key("model_patch") && !object.contains_key("instance_id")
 }
 
 fn unknown(value: &Value) -> String {

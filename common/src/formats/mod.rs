@@ -17,6 +17,7 @@ mod json;
 mod labels;
 mod lenient;
 mod lines;
+mod stream;
 
 pub use context::{CandidateRecord, Limits, Problem, ReadContext, ReadError, ReadReport, Record};
 pub use decompress::decompress;

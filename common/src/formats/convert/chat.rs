@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::json::{self, Object, Reject, non_empty, take, take_list, take_str, take_text};
-use super::{CandidateDraft, Row};
+use super::{CandidateDraft, Row, parts};
 use crate::{Role, SourceFormat, ToolCall, Trajectory, Turn};
 
 /// A bare list of messages, or an object with nothing but `messages`.
@@ -44,8 +44,12 @@ pub(super) fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, Reject> {
 
 /// Reads one message: `content`, `value` or `text`; structured calls; reasoning kept apart.
 pub(super) fn turn(mut message: Object) -> Turn {
+    if let Some(turn) = parts::response_item(&mut message) {
+        return turn;
+    }
     let role =
         json::str_of(&message, "role").or_else(|| json::str_of(&message, "from")).map_or(Role::User, role);
+    let typed = message.get_mut("content").map(parts::take_parts).unwrap_or_default();
     let content = ["content", "value", "text", "system_prompt"]
         .into_iter()
         .map(|key| take_text(&mut message, key))
@@ -53,19 +57,23 @@ pub(super) fn turn(mut message: Object) -> Turn {
         .unwrap_or_default();
     let reasoning =
         ["reasoning_content", "reasoning"].into_iter().find_map(|key| take_str(&mut message, key));
-    let reasoning = reasoning.or_else(|| thinking(&mut message));
+    let reasoning = reasoning.and_then(non_empty).or_else(|| thinking(&mut message));
     let mut tool_calls = calls(take(&mut message, "tool_calls"));
+    if tool_calls.is_empty() {
+        tool_calls = typed.calls;
+    }
     if tool_calls.is_empty()
         && let Some(Value::Object(call)) = take(&mut message, "function_call")
     {
         tool_calls.push(function(call, None));
     }
     Turn {
-        role,
+        // A user message that answers a call is the environment's.
+        role: if typed.answers.is_some() && role == Role::User { Role::Tool } else { role },
         content,
-        reasoning: reasoning.and_then(non_empty),
+        reasoning: reasoning.or_else(|| non_empty(typed.thinking.join("\n"))),
         tool_calls,
-        tool_call_id: call_id(&mut message),
+        tool_call_id: call_id(&mut message).or(typed.answers),
     }
 }
 
@@ -152,4 +160,59 @@ pub(super) fn issue_in(turns: &[Turn]) -> Option<String> {
             non_empty(inner.to_owned())
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(message: Value) -> Turn {
+        match message {
+            Value::Object(message) => turn(message),
+            _ => Turn::default(),
+        }
+    }
+
+    #[test]
+    fn content_blocks_are_taken_apart() {
+        let said = read(json!({"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "I look."},
+            {"type": "tool_use", "id": "c1", "name": "bash", "input": {"command": "ls"}}]}));
+        assert_eq!((said.content.as_str(), said.reasoning.as_deref()), ("I look.", Some("hm")));
+        assert_eq!(said.tool_calls[0].arguments, r#"{"command":"ls"}"#);
+        let seen = read(
+            json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "a.py"}]}),
+        );
+        assert_eq!(
+            (seen.role, seen.content.as_str(), seen.tool_call_id.as_deref()),
+            (Role::Tool, "a.py", Some("c1"))
+        );
+    }
+
+    #[test]
+    fn response_items_are_messages() {
+        let said = read(json!({"object": "response", "output": [
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
+            {"type": "function_call", "call_id": "c1", "name": "bash", "arguments": "{}"}]}));
+        assert_eq!(
+            (said.role, said.content.as_str(), said.reasoning.as_deref()),
+            (Role::Assistant, "I look.", Some("hm"))
+        );
+        assert_eq!(said.tool_calls[0].id.as_deref(), Some("c1"));
+        let seen = read(json!({"type": "function_call_output", "call_id": "c1", "output": "a.py"}));
+        assert_eq!((seen.role, seen.content.as_str()), (Role::Tool, "a.py"));
+    }
+
+    #[test]
+    fn the_issue_is_found_between_marks_and_not_in_demonstrations() {
+        let user = |content: &str| Turn { content: content.to_owned(), ..Turn::default() };
+        let demo = user("ISSUE:\nold\n\nINSTRUCTIONS:");
+        let prompt = user("<pr_description>\nConsider the following PR description:\nnew\n</pr_description>");
+        assert_eq!(issue_in(&[demo.clone(), prompt]).as_deref(), Some("new"));
+        assert_eq!(issue_in(&[demo]).as_deref(), Some("old"));
+        assert_eq!(issue_in(&[user("nothing")]), None);
+    }
 }

@@ -9,6 +9,7 @@ mod native;
 mod nebius;
 mod openhands;
 mod openhands_sdk;
+mod parts;
 mod pool;
 mod predictions;
 mod r2e;
