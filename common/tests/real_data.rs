@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use common::formats::{CandidateRecord, ReadContext, Record, decompress, read};
 use common::{Role, SourceFormat};
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 fn data() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
@@ -68,9 +68,11 @@ fn every_pool_row_is_a_candidate_with_its_label_apart() {
 }
 
 /// What the raw file holds: how many messages, and how many steps where it says.
-fn raw_turns(raw: &Value) -> (usize, Option<usize>) {
-    let length = |key: &str| raw.get(key).and_then(Value::as_array).map(Vec::len);
-    (length("history").or_else(|| length("messages")).unwrap_or(0), length("trajectory"))
+#[derive(serde::Deserialize)]
+struct Raw {
+    history: Option<Vec<IgnoredAny>>,
+    messages: Option<Vec<IgnoredAny>>,
+    trajectory: Option<Vec<IgnoredAny>>,
 }
 
 #[test]
@@ -129,8 +131,9 @@ fn check_file(name: &str, bytes: &[u8], row: Option<&CandidateRecord>) -> Vec<St
     let found = candidates(Cursor::new(bytes), name);
     let [record] = found.as_slice() else { return vec![format!("{} candidates", found.len())] };
     let run = &record.candidate.trajectory;
-    let raw: Value = serde_json::from_slice(bytes).unwrap();
-    let (messages, steps) = raw_turns(&raw);
+    let raw: Raw = serde_json::from_slice(bytes).unwrap();
+    let messages = raw.history.or(raw.messages).map_or(0, |messages| messages.len());
+    let steps = raw.trajectory.map(|steps| steps.len());
     let silent =
         run.turns.iter().filter(|turn| turn.content.is_empty() && turn.tool_calls.is_empty()).count();
     let mut faults = Vec::new();
