@@ -3,7 +3,6 @@
 use super::super::json::{Reject, take_str};
 use super::super::labels::move_fields;
 use super::{Draft, Row};
-use crate::Outcome;
 
 /// The reference patch of a benchmark's row is stripped like any label.
 pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
@@ -15,14 +14,6 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         .or_else(|| take_str(&mut row.object, "issue"))
         .ok_or(Reject::Missing("problem_statement"))?;
     move_fields(&mut row.object, &["patch", "hints_text"], "", &mut row.stripped);
-    if !row.stripped.is_empty() {
-        let stripped = std::mem::take(&mut row.stripped);
-        row.out.push(Draft::Outcome(Outcome {
-            instance_id: instance_id.clone(),
-            stripped,
-            ..Outcome::default()
-        }));
-    }
     row.out.push(Draft::Issue { instance_id, text });
     Ok(())
 }

@@ -23,7 +23,7 @@ mod trae_agent;
 use serde_json::Value;
 
 use super::ids::NameIds;
-use super::json::{Object, Reject};
+use super::json::{self, Object, Reject};
 use super::labels::{self, Stripped};
 use crate::{Outcome, SourceFormat, TestRun, Trajectory};
 
@@ -74,7 +74,7 @@ impl Row<'_> {
 
     /// The field `instance_id`, else what the file's name says.
     fn instance_id(&self) -> String {
-        super::json::str_of(&self.object, "instance_id").unwrap_or(&self.hint.name.instance).to_owned()
+        json::str_of(&self.object, "instance_id").unwrap_or(&self.hint.name.instance).to_owned()
     }
 }
 
@@ -114,6 +114,15 @@ pub(super) fn convert(value: Value, format: SourceFormat, hint: FileHint<'_>) ->
         SourceFormat::TestRuns => test_runs::convert(&mut row),
         SourceFormat::SweBenchReport | SourceFormat::SweBenchRun => unreachable!("handled above"),
     }?;
+    // What belongs to no candidate is kept as the issue's.
+    if !row.stripped.is_empty() {
+        let instance_id = match json::str_of(&row.object, "id") {
+            Some(id) if format == SourceFormat::Augment => id.to_owned(),
+            _ => row.instance_id(),
+        };
+        let stripped = std::mem::take(&mut row.stripped);
+        row.out.push(Draft::Outcome(Outcome { instance_id, stripped, ..Outcome::default() }));
+    }
     Ok(row.out)
 }
 

@@ -9,7 +9,7 @@ use super::super::json::{
 };
 use super::super::labels;
 use super::{CandidateDraft, Draft, Row, chat};
-use crate::{Outcome, Role, SourceFormat, ToolCall, Trajectory, Turn};
+use crate::{Role, SourceFormat, ToolCall, Trajectory, Turn};
 
 /// One candidate, or one for each attempt: the top level of a retry file only repeats the attempt that SWE-agent
 /// chose, which is marked as its choice.
@@ -27,7 +27,6 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     }
     let best = row.object.get("info").and_then(|info| info.get("best_attempt_idx")).and_then(Value::as_u64);
     // A label at the top is of the attempt that was handed in.
-    let mut label = Some(std::mem::take(&mut row.stripped));
     for (index, value) in attempts.into_iter().enumerate() {
         let Value::Object(mut object) = value else {
             return Err(Reject::Other(format!("attempt {index} is not an object")));
@@ -35,7 +34,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         let mut stripped = labels::strip(&mut object);
         let chosen = best.map(|best| best == index as u64);
         if chosen == Some(true) {
-            stripped.append(&mut label.take().unwrap_or_default());
+            stripped.append(&mut row.stripped);
         }
         row.out.push(Draft::Candidate(Box::new(CandidateDraft {
             part: Some(format!("attempt-{index}")),
@@ -44,9 +43,6 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
             scaffold_choice: chosen,
             ..CandidateDraft::default()
         })));
-    }
-    if let Some(stripped) = label.filter(|stripped| !stripped.is_empty()) {
-        row.out.push(Draft::Outcome(Outcome { instance_id: instance, stripped, ..Outcome::default() }));
     }
     Ok(())
 }
