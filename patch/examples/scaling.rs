@@ -3,7 +3,10 @@
 //! `cargo run --release -p patch --example scaling [POOL.jsonl]`: synthetic pools of 16, 64, 256 and 1,024
 //! candidates, and, if given, the patches of a pool file (one JSON object with `instance_id` and `patch` a line).
 
+#![expect(clippy::print_stdout, reason = "a command line program")]
+
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::BufRead;
 use std::time::{Duration, Instant};
@@ -66,18 +69,12 @@ fn synthetic(seed: usize) -> String {
     let mut body = String::from(" def resolve(self, key, default=None):\n");
     body.push_str("     \"\"\"Return the value of key.\"\"\"\n-    return self.values[key]\n");
     for step in 0..3 + approach * 2 {
-        body.push_str(&format!(
-            "+    part_{step} = self.lookup_{approach}(key, {step})  # step {}\n",
-            pick(50)
-        ));
+        let _ = writeln!(body, "+    part_{step} = self.lookup_{approach}(key, {step})  # step {}", pick(50));
     }
     for step in 0..pick(6) {
-        body.push_str(&format!(
-            "+    if part_{step} is None:\n+        name_{name} = default + {}\n",
-            pick(40)
-        ));
+        let _ = writeln!(body, "+    if part_{step} is None:\n+        name_{name} = default + {}", pick(40));
     }
-    body.push_str(&format!("+    return self.values.get(key, name_{name})\n"));
+    let _ = writeln!(body, "+    return self.values.get(key, name_{name})");
     let count = |sign: char| body.lines().filter(|line| !line.starts_with(sign)).count();
     let mut text = format!(
         "diff --git a/app/registry.py b/app/registry.py\n--- a/app/registry.py\n+++ b/app/registry.py\n@@ -41,{} +41,{} @@ class Registry:\n{body}",
@@ -85,10 +82,11 @@ fn synthetic(seed: usize) -> String {
         count('-')
     );
     for file in 0..extra {
-        text.push_str(&format!(
-            "diff --git a/app/part_{file}.py b/app/part_{file}.py\n--- a/app/part_{file}.py\n+++ b/app/part_{file}.py\n@@ -7,3 +7,3 @@\n import os\n-LIMIT = 10\n+LIMIT = {}\n import sys\n",
+        let _ = writeln!(
+            text,
+            "diff --git a/app/part_{file}.py b/app/part_{file}.py\n--- a/app/part_{file}.py\n+++ b/app/part_{file}.py\n@@ -7,3 +7,3 @@\n import os\n-LIMIT = 10\n+LIMIT = {}\n import sys",
             pick(30)
-        ));
+        );
     }
     text
 }

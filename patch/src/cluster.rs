@@ -15,9 +15,9 @@ pub struct ClusterOptions {
 }
 
 impl Default for ClusterOptions {
-    /// Average linkage at 0.6 (see `docs/patches.md` for how the threshold was chosen).
+    /// Average linkage at 0.8 (see `docs/patches.md` for how the threshold was chosen).
     fn default() -> Self {
-        Self { threshold: 0.6, linkage: Linkage::Average }
+        Self { threshold: 0.8, linkage: Linkage::Average }
     }
 }
 
@@ -130,7 +130,12 @@ mod tests {
 
     fn run(bodies: &[&str]) -> Clusters {
         let digests: Vec<Digest> = bodies.iter().map(|body| digest(body)).collect();
-        cluster(&digests.iter().collect::<Vec<_>>(), &ClusterOptions::default())
+        let refs: Vec<&Digest> = digests.iter().collect();
+        let options = ClusterOptions { threshold: 0.6, ..ClusterOptions::default() };
+        let complete = ClusterOptions { linkage: Linkage::Complete, ..options };
+        let clusters = cluster(&refs, &options);
+        assert_eq!(clusters, cluster(&refs, &complete));
+        clusters
     }
 
     const LONG: &str = "-x = 1\n+x = f(a, b)\n+y = g(x)\n+z = h(y)\n+return z\n";
@@ -151,6 +156,18 @@ mod tests {
         let (there, back) = (run(&[FAR, LONG, NEAR, FAR]), run(&[FAR, NEAR, LONG, FAR]));
         assert_eq!(there.near, [0, 1, 1, 0]);
         assert_eq!(back.near, [0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn the_threshold_parts() {
+        let digests = [digest(LONG), digest(NEAR)];
+        let near = |threshold| {
+            cluster(&[&digests[0], &digests[1]], &ClusterOptions { threshold, ..ClusterOptions::default() })
+                .near
+        };
+        let similarity = crate::similarity(&digests[0], &digests[1]).mean();
+        assert_eq!(near(similarity), [0, 0]);
+        assert_eq!(near(similarity + 0.01), [0, 1]);
     }
 
     #[test]

@@ -391,3 +391,18 @@ fn patches_are_plain_data() {
     let json = serde_json::to_string(&digest).expect("a digest serialises");
     assert_eq!(serde_json::from_str::<Digest>(&json).expect("and comes back"), digest);
 }
+
+/// The seeds of the fuzz target, which show every form a patch can take, are read.
+#[test]
+fn fuzz_seeds_parse() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/patch");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).expect("the seeds are there") {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("a seed");
+        let patch = parse(&String::from_utf8_lossy(&bytes));
+        files += patch.files.len();
+        assert!(!patch.is_empty());
+        assert_eq!(Digest::of(&patch), Digest::of(&patch));
+    }
+    assert_eq!(files, 10);
+}
