@@ -1,6 +1,7 @@
 //! One side of a hunk (context and removed, or context and added lines) as a fragment of a program.
 
-use super::scan::{Span, SpanKind, scan, starts_inside};
+use super::prose::starts_inside;
+use super::scan::{Span, SpanKind, scan};
 use super::syntax::Syntax;
 use super::tokens::{Kind, Lexed, tokenise};
 use super::tree;

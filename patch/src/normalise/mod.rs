@@ -5,6 +5,7 @@
 
 mod cancel;
 mod fragment;
+mod prose;
 mod scan;
 mod syntax;
 mod tokens;

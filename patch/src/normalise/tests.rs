@@ -49,6 +49,14 @@ fn python_strings_stay() {
     );
     same("x.py", &["+x = 'a'\n", "+x = \"a\"\n"]);
     differ("x.py", &[" f(\n-    \"a\"\n+    \"b\"\n )\n", " f(\n-    \"a\"\n+    \"c\"\n )\n"]);
+    differ(
+        "x.py",
+        &[
+            "+x = 1\n+msg = _('Press this key to select more than one.')\n",
+            "+x = 1\n+msg = _('Press that key to select more than one.')\n",
+            "+x = 1\n",
+        ],
+    );
     // The inside of a data string, seen with its beginning.
     differ(
         "x.py",

@@ -1,6 +1,7 @@
 //! Cuts the code of a fragment into tokens, line by line, without its comments and docstrings.
 
-use super::scan::{Span, SpanKind, looks_like_prose};
+use super::prose::looks_like_prose;
+use super::scan::{Span, SpanKind};
 use super::syntax::Syntax;
 use crate::Language;
 use crate::fingerprint::{combine, hash_bytes};

@@ -5,6 +5,9 @@ use super::tokens::{Kind, Lexed, Token};
 use crate::Language;
 use crate::fingerprint::combine;
 
+/// How far to look for the end of a bracket that opened before the change.
+const MAX_HIDDEN_LINES: usize = 256;
+
 /// How a language ends statements.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a language")]
@@ -149,7 +152,7 @@ fn continues(token: &Token, style: Style) -> bool {
 fn hidden_bracket(lexed: &Lexed, changed: &[Changed], from: usize) -> Option<usize> {
     let mut depth = 0_i64;
     let mut end = None;
-    for (at, line) in changed.iter().enumerate().skip(from) {
+    for (at, line) in changed.iter().enumerate().skip(from).take(MAX_HIDDEN_LINES) {
         for token in tokens_of(lexed, line) {
             // In languages with blocks a closing brace ends a block, not an expression.
             match (token.kind, token.byte) {
