@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -126,7 +126,16 @@ impl SqliteStore {
                 .max_lifetime(None)
                 .test_before_acquire(false)
         };
-        let writer = pool(1).connect_with(connect.clone()).await?;
+        // SQLite does not wait by itself for the lock that turns a fresh file to WAL mode.
+        let begin = Instant::now();
+        let writer = loop {
+            match pool(1).connect_with(connect.clone()).await.map_err(StoreError::from) {
+                Err(error) if error.is_locked() && begin.elapsed() < options.busy_timeout => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                other => break other?,
+            }
+        };
         let readers = if in_memory {
             writer.clone()
         } else {
@@ -140,12 +149,31 @@ impl SqliteStore {
 impl<B: Backend> SqlStore<B> {
     /// Brings the schema up to date, or checks it.
     async fn ready(backend: B, options: &ConnectOptions) -> Result<Self> {
+        let store = Self { backend };
         match options.on_pending {
-            OnPending::Migrate => backend.migrate().await?,
-            OnPending::Refuse => migrate::require(&backend.migrations().await?)?,
+            OnPending::Migrate => store.bring_up_to_date().await?,
+            OnPending::Refuse => migrate::require(&store.backend.migrations().await?)?,
             OnPending::Ignore => {}
         }
-        Ok(Self { backend })
+        Ok(store)
+    }
+
+    /// Applies what is missing. Two processes may open a fresh SQLite file at once, and sqlx locks nothing there: the
+    /// one that comes second fails, and then finds the work done.
+    pub(crate) async fn bring_up_to_date(&self) -> Result<()> {
+        let mut waits = [20, 100, 500, 2000].into_iter().map(Duration::from_millis);
+        loop {
+            let states = self.backend.migrations().await?;
+            migrate::refuse_foreign(&states)?;
+            if migrate::require(&states).is_ok() {
+                return Ok(());
+            }
+            let Err(error) = self.backend.migrate().await else { continue };
+            match waits.next() {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why an operation of the store failed.
 
+use std::borrow::Cow;
+
 /// Result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -26,7 +28,8 @@ pub enum StoreError {
         detail: String,
     },
     /// The database cannot serve now: locked by another process, out of connections, restarting, out of space.
-    /// Nothing was written; trying again later can help (answer 503 with Retry-After).
+    /// Trying again later can help (answer 503 with Retry-After). Nothing was written, unless the connection broke
+    /// while PostgreSQL committed: then it may have been, and the same ids give `Conflict` the next time.
     #[error("the database is not available: {detail}")]
     Unavailable {
         /// What happened.
@@ -84,11 +87,20 @@ impl StoreError {
         Self::Corrupt { what: what.into(), detail: format!("{detail}") }
     }
 
-    /// Whether a transaction that ended so may be run again at once: it lost against another one.
+    /// Whether a transaction that ended so may be run again at once: it lost against another one in PostgreSQL.
     pub(crate) fn is_serialization_failure(&self) -> bool {
-        let Self::Unavailable { source: Some(source), .. } = self else { return false };
-        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        matches!(code.as_deref(), Some("40001" | "40P01"))
+        matches!(self.code().as_deref(), Some("40001" | "40P01"))
+    }
+
+    /// Whether another process has the SQLite file locked, for whatever detailed reason.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.code().is_some_and(|code| code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)))
+    }
+
+    /// The database's code of a passing failure.
+    fn code(&self) -> Option<Cow<'_, str>> {
+        let Self::Unavailable { source: Some(source), .. } = self else { return None };
+        source.as_database_error()?.code()
     }
 }
 

@@ -64,21 +64,38 @@ pub(crate) fn states(known: &Migrator, applied: &[Row]) -> Result<Vec<MigrationS
     Ok(states)
 }
 
-/// Refuses a database whose schema is not the one that this program works with.
+/// Refuses a database that lacks a migration, or that another program made.
 pub(crate) fn require(states: &[MigrationState]) -> Result<()> {
-    let with = |state| states.iter().filter(move |migration| migration.state == state).map(|m| m.version);
-    let detail = if let Some(version) = with(Migration::Pending).next() {
-        format!("its schema lacks migration {version}: run `entropo migrate`")
-    } else if let Some(version) = with(Migration::Changed).next() {
-        format!("its migration {version} is not the one of this program: use the version that made it")
-    } else if let Some(version) = with(Migration::Unknown).next() {
-        format!(
+    refuse_foreign(states)?;
+    match first(states, Migration::Pending) {
+        Some(version) => {
+            Err(unusable(&format!("its schema lacks migration {version}: run `entropo migrate`")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a database with migrations that are not this program's.
+pub(crate) fn refuse_foreign(states: &[MigrationState]) -> Result<()> {
+    if let Some(version) = first(states, Migration::Changed) {
+        let detail = format!("its migration {version} is not this program's: use the version that made it");
+        return Err(unusable(&detail));
+    }
+    if let Some(version) = first(states, Migration::Unknown) {
+        let detail = format!(
             "it has migration {version}, which this program does not know: use the newer version that made it"
-        )
-    } else {
-        return Ok(());
-    };
-    Err(StoreError::Failed { detail: format!("the database cannot be used: {detail}"), source: None })
+        );
+        return Err(unusable(&detail));
+    }
+    Ok(())
+}
+
+fn first(states: &[MigrationState], state: Migration) -> Option<i64> {
+    states.iter().find(|migration| migration.state == state).map(|migration| migration.version)
+}
+
+fn unusable(detail: &str) -> StoreError {
+    StoreError::Failed { detail: format!("the database cannot be used: {detail}"), source: None }
 }
 
 /// The reason of a migration's failure.

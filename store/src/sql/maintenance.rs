@@ -13,7 +13,7 @@ impl<B: Backend> Maintenance for SqlStore<B> {
     }
 
     async fn migrate(&self) -> Result<Vec<MigrationState>> {
-        self.backend.migrate().await?;
+        self.bring_up_to_date().await?;
         self.backend.migrations().await
     }
 

@@ -81,6 +81,7 @@ contract! {
         a_fresh_store_has_every_migration,
         a_schema_of_another_version_is_refused,
         an_empty_database_has_nothing_applied,
+        a_fresh_database_is_opened_by_several_at_once,
         wrong_urls_are_explained_without_the_password;
     outcomes:
         the_latest_outcome_counts_and_history_stays,

@@ -20,8 +20,10 @@ pub(crate) async fn a_schema_of_another_version_is_refused(f: &Fixture) {
     let Some(url) = &f.url else { return };
     connect(url, &options(OnPending::Refuse)).await.unwrap();
     sql(url, "UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
-    let error = connect(url, &options(OnPending::Refuse)).await.unwrap_err();
-    assert!(error.to_string().contains("entropo migrate"), "{error}");
+    for on_pending in [OnPending::Refuse, OnPending::Migrate] {
+        let error = connect(url, &options(on_pending)).await.unwrap_err();
+        assert!(error.to_string().contains("migration 99, which this program does not know"), "{error}");
+    }
     let store = connect(url, &options(OnPending::Ignore)).await.unwrap();
     let states: Vec<_> =
         store.migrations().await.unwrap().into_iter().map(|m| (m.version, m.state)).collect();
@@ -36,7 +38,26 @@ pub(crate) async fn an_empty_database_has_nothing_applied(f: &Fixture) {
     sql(url, "DROP TABLE _sqlx_migrations").await;
     let store = connect(url, &options(OnPending::Ignore)).await.unwrap();
     assert!(store.migrations().await.unwrap().iter().all(|m| m.state == Migration::Pending));
-    assert!(connect(url, &options(OnPending::Refuse)).await.is_err());
+    let error = connect(url, &options(OnPending::Refuse)).await.unwrap_err();
+    assert!(error.to_string().contains("run `entropo migrate`"), "{error}");
+}
+
+pub(crate) async fn a_fresh_database_is_opened_by_several_at_once(f: &Fixture) {
+    let Some(url) = f.another().await else { return };
+    let tasks: Vec<_> = (0..6)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let store = connect(&url, &options(OnPending::Migrate)).await.unwrap();
+                store.ping().await.unwrap();
+                store.close().await;
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    f.remove_another().await;
 }
 
 pub(crate) async fn wrong_urls_are_explained_without_the_password(_: &Fixture) {

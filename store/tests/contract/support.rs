@@ -55,6 +55,20 @@ impl Fixture {
         Some(Self { store, url: (kind != Kind::Memory).then_some(url), schema, _folder: folder })
     }
 
+    /// The URL of a second, empty database of this kind; `None` in memory. [`Self::remove_another`] removes it.
+    pub(crate) async fn another(&self) -> Option<String> {
+        let url = self.url.as_deref()?;
+        let Some((server, schema)) = &self.schema else { return Some(format!("{url}.another")) };
+        sql(server, &format!("CREATE SCHEMA {schema}_another")).await;
+        Some(format!("{url}_another"))
+    }
+
+    pub(crate) async fn remove_another(&self) {
+        if let Some((server, schema)) = &self.schema {
+            sql(server, &format!("DROP SCHEMA {schema}_another CASCADE")).await;
+        }
+    }
+
     pub(crate) async fn remove(self) {
         self.store.close().await;
         if let Some((server, schema)) = &self.schema {
