@@ -67,6 +67,27 @@ fn every_pool_row_is_a_candidate_with_its_label_apart() {
     assert_eq!(counts["agentless.jsonl.xz"].0, 2_894);
 }
 
+#[test]
+fn issues_and_test_evidence_are_read() {
+    let Some(data) = data() else { return };
+    let mut files = vec![data.join("issues.jsonl.xz")];
+    files.extend(std::fs::read_dir(data.join("tests")).unwrap().map(|entry| entry.unwrap().path()));
+    let (mut issues, mut runs) = (0, 0);
+    for file in files {
+        let ctx = ReadContext { strict: true, ..ReadContext::named(file.to_string_lossy()) };
+        read(BufReader::new(File::open(&file).unwrap()), &ctx, &mut |record| {
+            match record {
+                Record::Issue { text, .. } => issues += u32::from(!text.is_empty()),
+                Record::TestRun { run, .. } => runs += u32::from(!run.suite.is_empty()),
+                other => panic!("unexpected: {other:?}"),
+            }
+            ControlFlow::Continue(())
+        })
+        .expect("the data set is read without a problem");
+    }
+    assert_eq!((issues, runs), (473, 18_457));
+}
+
 /// What the raw file holds: how many messages, and how many steps where it says.
 #[derive(serde::Deserialize)]
 struct Raw {
