@@ -153,6 +153,10 @@ pub trait CandidateStore: Send + Sync {
     /// Candidates in the order asked for; `NotFound` names the first that is missing.
     async fn candidates(&self, ids: &[ContentId]) -> Result<Vec<StoredCandidate>>;
 
+    /// Candidates with their patches but without their conversations, in the order asked for; `NotFound` names the
+    /// first that is missing. A patch is `None` when the run has none.
+    async fn candidate_patches(&self, ids: &[ContentId]) -> Result<Vec<(CandidateInfo, Option<String>)>>;
+
     /// The candidates of an issue by content id, after `after`, at most `limit`.
     async fn candidates_of_issue(
         &self,

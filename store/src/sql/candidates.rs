@@ -188,7 +188,19 @@ impl<B: Backend> CandidateStore for SqlStore<B> {
         } else {
             decode_all()?
         };
-        in_order(ids, decoded)
+        in_order(ids, decoded.into_iter().map(|candidate| (candidate.info.id, candidate)))
+    }
+
+    async fn candidate_patches(&self, ids: &[ContentId]) -> Result<Vec<(CandidateInfo, Option<String>)>> {
+        let list = self.dialect().list(1);
+        let read = Statement::built(format!("SELECT {INFO}, patch FROM candidates WHERE id IN {list}"))
+            .bind(id_list(ids));
+        let rows = self.read(read).await?;
+        let decode = |row: &Row| {
+            let info = info(row)?;
+            Ok((info.id, (info, row.blob_text_opt("patch")?)))
+        };
+        in_order(ids, rows.iter().map(decode).collect::<Result<Vec<_>>>()?)
     }
 
     async fn candidates_of_issue(
@@ -259,10 +271,9 @@ pub(super) fn check_issue(instance_id: &str, candidate: &NewCandidate) -> Result
     Err(StoreError::invalid("instance_id", detail))
 }
 
-/// Candidates in the order asked for, an id that is asked for twice twice.
-fn in_order(ids: &[ContentId], decoded: Vec<StoredCandidate>) -> Result<Vec<StoredCandidate>> {
-    let mut by_id: BTreeMap<ContentId, StoredCandidate> =
-        decoded.into_iter().map(|candidate| (candidate.info.id, candidate)).collect();
+/// What was read in the order asked for, an id that is asked for twice twice.
+fn in_order<T: Clone>(ids: &[ContentId], read: impl IntoIterator<Item = (ContentId, T)>) -> Result<Vec<T>> {
+    let mut by_id: BTreeMap<ContentId, T> = read.into_iter().collect();
     let mut out = Vec::with_capacity(ids.len());
     for (i, id) in ids.iter().enumerate() {
         let again = ids[i + 1..].contains(id);

@@ -91,6 +91,24 @@ pub(crate) async fn candidates_come_in_the_order_asked_for(f: &Fixture) {
     assert!(store.candidates(&[]).await.unwrap().is_empty());
 }
 
+pub(crate) async fn patches_come_without_conversations(f: &Fixture) {
+    let store = &f.store;
+    let mut none = trajectory(ISSUE, "none");
+    none.patch = None;
+    let mut large = trajectory(ISSUE, "large");
+    large.patch = Some("+ a line with \0 in it\n".repeat(5_000));
+    let all: Vec<_> = [&none, &large].map(|t| store::NewCandidate::prepare(t).unwrap()).to_vec();
+    let ids: Vec<_> = all.iter().map(store::NewCandidate::id).collect();
+    store.put_candidates(issue(ISSUE), all, T0, None).await.unwrap();
+    let got = store.candidate_patches(&[ids[1], ids[0], ids[1]]).await.unwrap();
+    let (infos, patches): (Vec<_>, Vec<_>) = got.into_iter().unzip();
+    assert_eq!(infos.iter().map(|info| info.id).collect::<Vec<_>>(), [ids[1], ids[0], ids[1]]);
+    assert_eq!(patches, [large.patch.clone(), None, large.patch]);
+    let unknown = candidate(ISSUE, "never stored").id();
+    let error = store.candidate_patches(&[ids[0], unknown]).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { .. }));
+}
+
 pub(crate) async fn a_thousand_candidates_are_stored_and_listed(f: &Fixture) {
     let store = &f.store;
     let many: Vec<_> = (0..1000).map(|i| candidate(ISSUE, &i.to_string())).collect();

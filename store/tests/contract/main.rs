@@ -53,6 +53,7 @@ contract! {
         the_same_trajectory_twice_is_one_row,
         a_candidate_comes_back_as_it_was,
         candidates_come_in_the_order_asked_for,
+        patches_come_without_conversations,
         a_thousand_candidates_are_stored_and_listed,
         a_candidate_of_another_issue_is_refused,
         keys_that_cannot_be_stored_are_refused,
