@@ -14,6 +14,7 @@ mod pool;
 pub mod ranker;
 mod select;
 mod test_evidence;
+pub mod web;
 
 pub use evidence::{Evidence, SelectError};
 pub use facts::Facts;
