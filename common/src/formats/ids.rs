@@ -2,6 +2,8 @@
 
 /// File endings that are not part of an id, longest first.
 const ENDINGS: &[&str] = &[".gz", ".zst", ".xz", ".jsonl", ".ndjson", ".json", ".traj", ".pred", ".txt"];
+/// File names that scaffolds give to the results of every run.
+const EVERY_RUN: &[&str] = &["output", "preds", "all_preds", "predictions"];
 /// Names that say nothing about the issue.
 const GENERIC: &[&str] = &[
     "output",
@@ -90,7 +92,12 @@ pub(super) fn base_of_path(path: &str, instance: &str) -> String {
         Some(rest) if !instance.is_empty() => rest.trim_start_matches(['-', '_', '.']),
         _ => part,
     });
-    rest.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+    let mut rest: Vec<&str> = rest.filter(|part| !part.is_empty()).collect();
+    // A folder a run, the same file name in each: the folder says it all.
+    if rest.len() > 1 && rest.last().is_some_and(|last| EVERY_RUN.contains(last)) {
+        rest.pop();
+    }
+    rest.join("/")
 }
 
 fn stem(file: &str) -> &str {
@@ -152,7 +159,8 @@ mod tests {
 
     #[test]
     fn the_base_is_the_path_without_issue_and_endings() {
-        assert_eq!(base_of_path("./a/output.jsonl.xz", ""), "a/output");
+        assert_eq!(base_of_path("./a/output.jsonl.xz", ""), "a");
+        assert_eq!(base_of_path("output.jsonl", ""), "output");
         assert_eq!(base_of_path("r1/x__y-1/x__y-1.pred", "x__y-1"), "r1");
         assert_eq!(base_of_path("", "x__y-1"), "");
     }
