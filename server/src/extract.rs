@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     body,
     problem::{Kind, Problem},
+    strict::Strict,
 };
 
 /// Bodies from this size on are parsed off the async threads: 256 KiB take about a millisecond.
@@ -48,7 +49,10 @@ fn require_json(request: &Request) -> Result<(), Problem> {
 
 /// Parses JSON; only when that fails is it parsed again with the tracking of paths, which is slower.
 fn parse_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| json_problem::<T>(bytes, &error))
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed =
+        T::deserialize(Strict(&mut deserializer)).and_then(|value| deserializer.end().map(|()| value));
+    parsed.map_err(|error| json_problem::<T>(bytes, &error))
 }
 
 fn json_problem<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Problem {
@@ -60,7 +64,7 @@ fn json_problem<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) ->
     match error.classify() {
         Category::Data => {
             let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-            let (path, message) = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            let (path, message) = match serde_path_to_error::deserialize::<_, T>(Strict(&mut deserializer)) {
                 Err(error) => (error.path().to_string(), error.into_inner().to_string()),
                 Ok(_) => (".".to_owned(), error.to_string()),
             };

@@ -16,7 +16,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use crate::{
@@ -108,13 +108,13 @@ impl Ticket {
     }
 }
 
-/// Middleware for creating routes.
+/// Middleware for routes that create with POST; other methods pass.
 pub async fn idempotent(
     State(store): State<Arc<dyn IdempotencyStore>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if !request.headers().contains_key(IDEMPOTENCY_KEY) {
+    if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
     // In its own task: when the client leaves, only the waiting ends.

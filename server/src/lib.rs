@@ -16,6 +16,7 @@ pub mod observe;
 pub mod problem;
 pub mod serve;
 pub mod stack;
+mod strict;
 pub mod telemetry;
 
 pub use config::{ByteSize, ConfigArgs, Secret, Span};

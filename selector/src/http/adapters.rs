@@ -1,0 +1,99 @@
+//! The store as the edge wants it: tokens, idempotency keys, and whether the database answers.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use server::{
+    auth::{Scope, TokenHash, TokenRecord, TokenStore},
+    health::Probe,
+    idempotency::{Claim, Claimed, Held, IdempotencyStore, StoredResponse},
+};
+use store::{ClaimRequest, Completion, Store, Timestamp};
+
+/// How long a request may hold a key before another may take it over: longer than any request runs.
+const CLAIM_LEASE: Duration = Duration::from_mins(5);
+
+/// The store behind the edge's traits.
+#[derive(Debug, Clone)]
+pub(super) struct Adapter {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) idempotency_ttl: Duration,
+}
+
+#[async_trait]
+impl TokenStore for Adapter {
+    async fn find(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, String> {
+        let now = Timestamp::now();
+        let found = self.store.token_by_hash(hash.as_bytes()).await.map_err(|error| error.to_string())?;
+        let Some(token) = found else { return Ok(None) };
+        if let Err(error) = self.store.touch_token(token.id, now).await {
+            tracing::warn!(%error, "the use of a token cannot be noted");
+        }
+        let widest = token.scopes.iter().filter_map(|scope| scope.parse::<Scope>().ok()).max();
+        Ok(widest.map(|scope| TokenRecord {
+            id: token.id.to_string(),
+            name: token.name.clone(),
+            hash: TokenHash::from_bytes(token.hash),
+            scope,
+            expired: !token.is_valid(now),
+        }))
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for Adapter {
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, String> {
+        let request =
+            ClaimRequest { scope: claim.scope.clone(), key: claim.key.clone(), body_hash: claim.body_hash };
+        let answer = self.store.claim(request, Timestamp::now(), CLAIM_LEASE).await;
+        Ok(match answer.map_err(|error| error.to_string())? {
+            store::Claim::Acquired(held) => {
+                Claimed::Fresh(Held { scope: held.scope, key: held.key, id: held.claim_id })
+            }
+            store::Claim::Done(stored) => Claimed::Replay(StoredResponse {
+                status: stored.status,
+                headers: stored.headers,
+                body: stored.body,
+            }),
+            store::Claim::Mismatch => Claimed::Mismatch,
+            store::Claim::InProgress { .. } => Claimed::InProgress,
+        })
+    }
+
+    async fn complete(&self, held: &Held, response: &StoredResponse) -> Result<(), String> {
+        let completion = completion(held, response.clone(), self.idempotency_ttl);
+        self.store.complete(completion).await.map_err(|error| error.to_string())
+    }
+
+    async fn release(&self, held: &Held) -> Result<(), String> {
+        self.store.release(&store_held(held)).await.map_err(|error| error.to_string())
+    }
+}
+
+/// The response to keep in the same transaction as the records.
+pub(super) fn completion(held: &Held, response: StoredResponse, ttl: Duration) -> Completion {
+    Completion {
+        held: store_held(held),
+        response: store::StoredResponse {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+        },
+        expires_at: Timestamp::now().plus(ttl),
+    }
+}
+
+fn store_held(held: &Held) -> store::Held {
+    store::Held { scope: held.scope.clone(), key: held.key.clone(), claim_id: held.id }
+}
+
+#[async_trait]
+impl Probe for Adapter {
+    fn name(&self) -> &'static str {
+        "database"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.store.ping().await.map_err(|error| error.to_string())
+    }
+}

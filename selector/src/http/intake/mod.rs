@@ -1,0 +1,133 @@
+//! What requests bring: candidates, files of any format, tests and scores; checked and put into one form.
+
+mod candidate;
+mod files;
+mod test_run;
+
+pub(super) use candidate::CandidateIn;
+pub(super) use files::{FileIn, FileReport};
+pub(super) use test_run::TestIn;
+
+use common::{Candidate, Outcome, TestRun};
+use server::Problem;
+
+use super::SelectionSettings;
+
+/// A candidate with where in the request it stood, for messages.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// Such as `candidates[3]` or `files[0]`.
+    pub(super) field: String,
+    pub(super) candidate: Candidate,
+}
+
+/// A test run of one issue.
+#[derive(Debug)]
+pub(super) struct GivenRun {
+    pub(super) field: String,
+    /// The issue; empty when the request does not say.
+    pub(super) instance_id: String,
+    pub(super) run: TestRun,
+}
+
+/// Everything that a request brought, in its order.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    pub(super) candidates: Vec<Given>,
+    pub(super) tests: Vec<GivenRun>,
+    /// Texts of issues, by instance.
+    pub(super) issues: Vec<(String, String)>,
+    /// Labels that files held. They never reach a selection.
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) files: Vec<FileReport>,
+}
+
+impl Intake {
+    /// Takes native candidates.
+    pub(super) fn add_candidates(&mut self, given: Vec<CandidateIn>) {
+        for (index, candidate) in given.into_iter().enumerate() {
+            let candidate = candidate.into_candidate();
+            self.candidates.push(Given { field: format!("candidates[{index}]"), candidate });
+        }
+    }
+
+    /// Takes test runs.
+    pub(super) fn add_tests(&mut self, given: Vec<TestIn>) -> Result<(), Problem> {
+        for (index, test) in given.into_iter().enumerate() {
+            let field = format!("tests[{index}]");
+            let (instance_id, run) = test.into_run(&field)?;
+            self.tests.push(GivenRun { field, instance_id, run });
+        }
+        Ok(())
+    }
+
+    /// Takes files of any format.
+    pub(super) fn add_files(&mut self, given: Vec<FileIn>) -> Result<(), Problem> {
+        for (index, file) in given.into_iter().enumerate() {
+            files::read(self, &format!("files[{index}]"), file)?;
+        }
+        Ok(())
+    }
+
+    /// Gives every candidate the instance of the request where it names none itself, and refuses what is over a
+    /// limit or cannot be stored.
+    pub(super) fn check(
+        &mut self,
+        instance_id: Option<&str>,
+        limits: &SelectionSettings,
+    ) -> Result<(), Problem> {
+        let results: usize = self.tests.iter().map(|given| given.run.results.len()).sum();
+        if results > limits.test_results {
+            let message =
+                format!("hold {results} results, the limit of one request is {}", limits.test_results);
+            return Err(Problem::too_large("tests", message));
+        }
+        if self.candidates.len() > limits.candidates {
+            let message =
+                format!("are {}, the limit of one request is {}", self.candidates.len(), limits.candidates);
+            return Err(Problem::too_large("candidates", message));
+        }
+        for given in &mut self.candidates {
+            let trajectory = &mut given.candidate.trajectory;
+            if trajectory.instance_id.is_empty() {
+                instance_id.unwrap_or_default().clone_into(&mut trajectory.instance_id);
+            }
+            let field = |name: &str| format!("{}.{name}", given.field);
+            check_id(&field("instance_id"), &trajectory.instance_id)?;
+            let (patch, turns) = (trajectory.patch_text().len(), trajectory.turns.len());
+            if patch as u64 > limits.patch.0 {
+                let message = format!("has {patch} bytes, the limit is {}", limits.patch);
+                return Err(Problem::too_large(field("patch"), message));
+            }
+            if turns > limits.turns {
+                let message = format!("has {turns} turns, the limit is {}", limits.turns);
+                return Err(Problem::too_large(field("turns"), message));
+            }
+            if trajectory.cost.is_some_and(|cost| !cost.is_finite()) {
+                return Err(Problem::field(field("cost"), "is not a finite number"));
+            }
+            if given.candidate.candidate_id.is_empty() {
+                given.candidate.candidate_id = given.candidate.trajectory.content_id();
+            }
+            check_id(&field("candidate_id"), &given.candidate.candidate_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Ids go into the database, logs and URLs.
+pub(super) fn check_id(field: &str, id: &str) -> Result<(), Problem> {
+    if id.is_empty() {
+        return Err(Problem::field(field, "is missing"));
+    }
+    if id.chars().count() > MAX_ID {
+        return Err(Problem::field(field, format!("is longer than {MAX_ID} characters")));
+    }
+    if id.chars().any(|c| c < ' ' || c == '\x7f') {
+        return Err(Problem::field(field, "holds a control character"));
+    }
+    Ok(())
+}
+
+/// Longest id in characters.
+pub(super) const MAX_ID: usize = 256;

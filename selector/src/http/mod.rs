@@ -1,0 +1,76 @@
+//! The HTTP service: endpoints in a folder each, over the shared edge of crate `server`.
+
+mod adapters;
+mod candidates;
+mod errors;
+mod intake;
+mod policies;
+mod preferences;
+mod run;
+mod scorer;
+mod selections;
+mod service;
+mod settings;
+
+pub use run::{Running, StartError, start};
+pub use scorer::{ScoreRequest, Scorer, ScorerError};
+pub use service::Service;
+pub use settings::{SelectionSettings, Settings};
+
+use std::sync::Arc;
+
+use utoipa::{
+    OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::web;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "EntroPO selector",
+        description = "Picks the candidate that most likely resolves an issue. Hand over the candidate trajectories \
+                       of an issue, get the best one with a ranking, reasons and a probability; report what became \
+                       of it, and draw preference data from that.\n\n\
+                       Errors are `application/problem+json` and name the field. Requests that create take an \
+                       `Idempotency-Key`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "selections", description = "Choosing among candidates, and what became of the choice."),
+        (name = "candidates", description = "Trajectories kept by content: the same one twice is one record."),
+        (name = "preferences", description = "Preference data drawn from reported outcomes."),
+        (name = "health", description = "Whether the service runs and can answer."),
+    ),
+    modifiers(&BearerToken),
+    security((), ("token" = [])),
+)]
+struct Api;
+
+struct BearerToken;
+
+impl utoipa::Modify for BearerToken {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "An API token. Not needed on a loopback address unless `auth.mode` asks for it.",
+            ))
+            .build();
+        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The service's endpoints, to be put into [`server::stack`].
+pub fn router(service: &Service) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .merge(selections::routes(service))
+        .merge(candidates::routes(service))
+        .merge(preferences::routes())
+        .merge(policies::routes())
+        .with_state(service.clone())
+        // The web page is not part of the documented interface.
+        .merge(web::router(Arc::clone(&service.store)).into())
+}

@@ -1,0 +1,193 @@
+//! `POST /v1/selections`.
+
+use std::{str::FromStr as _, sync::Arc};
+
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use common::{Degraded, Selection};
+use http::{HeaderValue, StatusCode, header};
+use server::{
+    Json, Problem, ProblemResponses,
+    idempotency::{StoredResponse, Ticket, kept_headers},
+};
+use store::{ContentId, NewIssue, NewSelection, SelectionRecord, StoreError, StoredCandidate, Timestamp};
+use uuid::Uuid;
+
+use super::{
+    pool::{self, Ready},
+    types::{CreateSelection, SelectionView},
+};
+use crate::{
+    PolicyRequest,
+    http::{ScoreRequest, Service, adapters, errors},
+    select,
+};
+
+/// Select among the candidates of an issue
+///
+/// Takes candidates as `candidates`, as raw `files` of any known format, or by the content ids of `stored` ones.
+/// Labels in files never reach the selection. The answer is stored and can be read again.
+#[utoipa::path(
+    post, path = "/v1/selections", tag = "selections",
+    params(("idempotency-key" = Option<String>, Header,
+        description = "The same key with the same body gets the first answer again.",
+        min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
+    request_body = CreateSelection,
+    responses(
+        (status = 201, description = "The selection.", body = SelectionView, headers(
+            ("location" = String, description = "Where the selection can be read."),
+            ("idempotency-replayed" = Option<String>, description = "`true` when this is the answer to an earlier request."),
+        )),
+        ProblemResponses,
+    ),
+)]
+pub(super) async fn create(
+    State(service): State<Service>,
+    ticket: Option<Extension<Ticket>>,
+    Json(request): Json<CreateSelection>,
+) -> Result<Response, Problem> {
+    let known = known(&service, &request.stored).await?;
+    let limits = service.settings.clone();
+    let mut ready = service.compute(move || pool::prepare(request, known, &limits)).await?;
+    let (pool, note) = score(&service, &mut ready).await;
+    let created = service.compute(move || decide(ready, &pool, note)).await?;
+    keep(&service, created, ticket.map(|Extension(ticket)| ticket)).await
+}
+
+/// The candidates that the request names by content id.
+async fn known(service: &Service, ids: &[String]) -> Result<Vec<StoredCandidate>, Problem> {
+    if ids.len() > service.settings.candidates {
+        let message =
+            format!("are {}, the limit of one request is {}", ids.len(), service.settings.candidates);
+        return Err(Problem::too_large("stored", message));
+    }
+    let mut parsed = Vec::with_capacity(ids.len());
+    for (index, id) in ids.iter().enumerate() {
+        let field = || format!("stored[{index}]");
+        let id = ContentId::from_str(id)
+            .map_err(|_| Problem::field(field(), "is not a content id: 32 hex digits"))?;
+        if parsed.contains(&id) {
+            return Err(Problem::field(field(), "is named twice"));
+        }
+        parsed.push(id);
+    }
+    if parsed.is_empty() {
+        return Ok(Vec::new());
+    }
+    service.store.candidates(&parsed).await.map_err(|error| match error {
+        StoreError::NotFound { id, .. } => {
+            let index = ids.iter().position(|given| *given == id).unwrap_or_default();
+            Problem::field(format!("stored[{index}]"), format!("there is no candidate `{id}`"))
+        }
+        error => errors::stored(error),
+    })
+}
+
+/// Asks the verifier for the scores that the policy wants and the request does not bring. What goes wrong is a note.
+async fn score(service: &Service, ready: &mut Ready) -> (Arc<crate::Pool>, Option<Degraded>) {
+    let pool = Arc::new(std::mem::take(&mut ready.pool));
+    let Some(scorer) = &service.scorer else { return (pool, None) };
+    if !ready.policy.describe().wants.contains(&"verifier") {
+        return (pool, None);
+    }
+    let scored = |id: &String| ready.evidence.scores.iter().any(|score| score.candidate_id == *id);
+    let candidates = pool.candidates.iter().enumerate();
+    let wanted: Vec<usize> = candidates
+        .filter(|(_, candidate)| !scored(&candidate.candidate_id))
+        .map(|(index, _)| index)
+        .collect();
+    if wanted.is_empty() {
+        return (pool, None);
+    }
+    let limit = service.settings.verifier_timeout;
+    let answer = scorer.score(ScoreRequest { pool: Arc::clone(&pool), wanted });
+    let note = match tokio::time::timeout(limit.0, answer).await {
+        Ok(Ok(scores)) => {
+            let in_pool = |id: &str| pool.candidates.iter().any(|candidate| candidate.candidate_id == id);
+            ready.evidence.scores.extend(scores.into_iter().filter(|score| {
+                in_pool(&score.candidate_id) && score.probability.is_none_or(|p| (0.0..=1.0).contains(&p))
+            }));
+            None
+        }
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("the verifier did not answer within {limit}")),
+    };
+    let note = note.map(|reason| {
+        tracing::warn!(reason, "selecting without the verifier");
+        let detail = format!("{reason}; selected without its scores");
+        Degraded { evidence: "verifier".to_owned(), detail }
+    });
+    (pool, note)
+}
+
+/// A selection ready to be stored and answered.
+struct Created {
+    new: NewSelection,
+    body: Vec<u8>,
+}
+
+fn decide(ready: Ready, pool: &crate::Pool, note: Option<Degraded>) -> Result<Created, Problem> {
+    let wish = PolicyRequest {
+        policy: ready.policy,
+        min_confidence: ready.options.min_confidence,
+        ..PolicyRequest::default()
+    };
+    let mut result: Selection =
+        select(pool, &ready.evidence, &wish).map_err(|error| errors::selected(&error, ready.own_tests))?;
+    if let Some(note) = note {
+        // It says more than what selection itself can say of missing scores.
+        result.degraded.retain(|degraded| degraded.evidence != note.evidence);
+        result.degraded.push(note);
+    }
+    let request = serde_json::to_value(&ready.request).map_err(|error| Problem::internal(&error))?;
+    let new = NewSelection {
+        id: Uuid::now_v7(),
+        created_at: Timestamp::now(),
+        issue: NewIssue { instance_id: pool.instance_id.clone(), text: pool.issue.clone() },
+        members: ready.members,
+        tests: ready.evidence.tests,
+        scores: ready.evidence.scores,
+        request,
+        result,
+    };
+    let record = SelectionRecord {
+        id: new.id,
+        created_at: new.created_at,
+        request: new.request.clone(),
+        result: new.result.clone(),
+        members: new
+            .members
+            .iter()
+            .map(|member| (member.candidate_id.clone(), member.content.id()))
+            .collect(),
+    };
+    let view = SelectionView::new(record, Vec::new());
+    let body = serde_json::to_vec(&view).map_err(|error| Problem::internal(&error))?;
+    Ok(Created { new, body })
+}
+
+/// Stores the selection, together with the answer when it may be asked for again.
+async fn keep(service: &Service, created: Created, ticket: Option<Ticket>) -> Result<Response, Problem> {
+    let Created { new, body } = created;
+    let location = format!("/v1/selections/{}", new.id);
+    let mut response = (StatusCode::CREATED, body.clone()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::LOCATION,
+        HeaderValue::from_str(&location).map_err(|error| Problem::internal(&error))?,
+    );
+    let completion = ticket.as_ref().map(|ticket| {
+        let headers = kept_headers(response.headers());
+        let answer = StoredResponse { status: StatusCode::CREATED.as_u16(), headers, body };
+        adapters::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
+    });
+    service.store.record_selection(new, completion).await.map_err(errors::stored)?;
+    if let Some(ticket) = ticket {
+        ticket.mark_kept();
+    }
+    Ok(response)
+}

@@ -1,0 +1,182 @@
+//! From a request to a pool of one issue with its evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Candidate, TestRun, VerifierScore};
+use rayon::prelude::*;
+use server::Problem;
+use store::{ContentId, Member, NewCandidate, NewMember, StoredCandidate};
+
+use super::types::{CreateSelection, Options, StoredRequest};
+use crate::{
+    Evidence, Policy, Pool,
+    http::{
+        SelectionSettings, errors,
+        intake::{Intake, check_id},
+    },
+};
+
+/// Everything needed to select and to store.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) pool: Pool,
+    pub(super) evidence: Evidence,
+    /// How many of the evidence's test runs are of the request's own list.
+    pub(super) own_tests: usize,
+    pub(super) members: Vec<NewMember>,
+    pub(super) policy: Policy,
+    pub(super) options: Options,
+    pub(super) request: StoredRequest,
+}
+
+/// Checks a request. `known` are the candidates that it names by content id, in its order.
+pub(super) fn prepare(
+    request: CreateSelection,
+    known: Vec<StoredCandidate>,
+    limits: &SelectionSettings,
+) -> Result<Ready, Problem> {
+    let CreateSelection { instance_id, issue, candidates, stored: _, files, tests, scores, policy, options } =
+        request;
+    if let Some(id) = &instance_id {
+        check_id("instance_id", id)?;
+    }
+    let mut intake = Intake::default();
+    intake.add_candidates(candidates);
+    intake.add_tests(tests)?;
+    let own_tests = intake.tests.len();
+    intake.add_files(files)?;
+    let count = intake.candidates.len() + known.len();
+    if count > limits.candidates {
+        let message =
+            format!("are {count} with those of files and stored ones, the limit is {}", limits.candidates);
+        return Err(Problem::too_large("candidates", message));
+    }
+    let instance_id = instance(instance_id, &intake, &known)?;
+    intake.check(Some(&instance_id), limits)?;
+
+    let mut pool = Pool { instance_id, issue, candidates: Vec::with_capacity(count) };
+    let mut ids = BTreeSet::new();
+    for given in intake.candidates {
+        let Candidate { candidate_id, trajectory } = given.candidate;
+        same_instance(&given.field, &trajectory.instance_id, &pool.instance_id)?;
+        let candidate_id = unique(&mut ids, candidate_id, || trajectory.content_id()).map_err(|id| {
+            Problem::field(format!("{}.candidate_id", given.field), format!("`{id}` is used twice"))
+        })?;
+        pool.candidates.push(Candidate { candidate_id, trajectory });
+    }
+    let new = pool.candidates.len();
+    let mut contents = Vec::with_capacity(known.len());
+    for (index, StoredCandidate { info, trajectory }) in known.into_iter().enumerate() {
+        let field = format!("stored[{index}]");
+        same_instance(&field, &info.instance_id, &pool.instance_id)?;
+        let candidate_id = unique(&mut ids, info.id.to_string(), || info.id.to_string())
+            .map_err(|id| Problem::field(field, format!("`{id}` is the id of another candidate")))?;
+        contents.push(info.id);
+        pool.candidates.push(Candidate { candidate_id, trajectory });
+    }
+    if pool.issue.is_none() {
+        let of_pool = intake.issues.into_iter().find(|(id, _)| *id == pool.instance_id).map(|(_, text)| text);
+        pool.issue = of_pool
+            .or_else(|| pool.candidates.iter().find_map(|candidate| candidate.trajectory.issue.clone()));
+    }
+    let tests = tests_of(intake.tests, &pool.instance_id)?;
+    let members = members(&pool.candidates[..new], &pool.candidates[new..], contents)?;
+    let request = StoredRequest { options: options.clone(), files: intake.files };
+    check_scores(&scores)?;
+    Ok(Ready { pool, evidence: Evidence { tests, scores }, own_tests, members, policy, options, request })
+}
+
+/// The issue: as the request says, or as its candidates agree.
+fn instance(given: Option<String>, intake: &Intake, known: &[StoredCandidate]) -> Result<String, Problem> {
+    if let Some(id) = given {
+        return Ok(id);
+    }
+    let new = intake.candidates.iter().map(|given| given.candidate.trajectory.instance_id.as_str());
+    let named: BTreeSet<&str> = new
+        .chain(known.iter().map(|candidate| candidate.info.instance_id.as_str()))
+        .filter(|id| !id.is_empty())
+        .collect();
+    let mut named = named.into_iter();
+    match (named.next(), named.next()) {
+        (Some(id), None) => Ok(id.to_owned()),
+        (None, _) => Err(Problem::field("instance_id", "is missing, and no candidate names its issue")),
+        (Some(one), Some(other)) => {
+            let message = format!(
+                "is missing, and the candidates are of several issues, such as `{one}` and `{other}`"
+            );
+            Err(Problem::field("instance_id", message))
+        }
+    }
+}
+
+fn same_instance(field: &str, found: &str, wanted: &str) -> Result<(), Problem> {
+    if found == wanted {
+        return Ok(());
+    }
+    let message = format!("is `{found}`, the selection is for `{wanted}`; select for one issue at a time");
+    Err(Problem::field(format!("{field}.instance_id"), message))
+}
+
+/// Takes an id, or refuses it when it is taken. Equal runs without ids of their own are different candidates (their
+/// number is evidence): the second and later ones get a number.
+fn unique(ids: &mut BTreeSet<String>, id: String, content: impl Fn() -> String) -> Result<String, String> {
+    if ids.insert(id.clone()) {
+        return Ok(id);
+    }
+    if id != content() {
+        return Err(id);
+    }
+    let mut number = 2;
+    while ids.contains(&format!("{id}-{number}")) {
+        number += 1;
+    }
+    let numbered = format!("{id}-{number}");
+    ids.insert(numbered.clone());
+    Ok(numbered)
+}
+
+fn tests_of(given: Vec<crate::http::intake::GivenRun>, instance_id: &str) -> Result<Vec<TestRun>, Problem> {
+    given
+        .into_iter()
+        .map(|given| {
+            if !given.instance_id.is_empty() {
+                same_instance(&given.field, &given.instance_id, instance_id)?;
+            }
+            Ok(given.run)
+        })
+        .collect()
+}
+
+/// Serialises, hashes and compresses the new candidates: most of the cost of a large request, so on all cores.
+fn members(
+    new: &[Candidate],
+    known: &[Candidate],
+    contents: Vec<ContentId>,
+) -> Result<Vec<NewMember>, Problem> {
+    let prepared: Result<Vec<NewMember>, Problem> = new
+        .par_iter()
+        .map(|candidate| {
+            let content = NewCandidate::prepare(&candidate.trajectory).map_err(errors::stored)?;
+            let content = Member::New(Box::new(content));
+            Ok(NewMember { candidate_id: candidate.candidate_id.clone(), content })
+        })
+        .collect();
+    let mut members = prepared?;
+    members.extend(known.iter().zip(contents).map(|(candidate, id)| NewMember {
+        candidate_id: candidate.candidate_id.clone(),
+        content: Member::Known(id),
+    }));
+    Ok(members)
+}
+
+/// One score per candidate and revision: two that differ would make the record depend on their order.
+fn check_scores(scores: &[VerifierScore]) -> Result<(), Problem> {
+    let mut seen = BTreeMap::new();
+    for (index, score) in scores.iter().enumerate() {
+        if let Some(first) = seen.insert((&score.candidate_id, &score.revision), index) {
+            let message = format!("is scored by this revision in scores[{first}] already");
+            return Err(Problem::field(format!("scores[{index}].candidate_id"), message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! What the endpoints share.
+
+use std::{num::NonZero, ops::Deref, sync::Arc, thread::available_parallelism};
+
+use server::Problem;
+use store::Store;
+use tokio::sync::Semaphore;
+
+use super::{Scorer, SelectionSettings};
+
+/// The service's state; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Inner>);
+
+/// What [`Service`] holds.
+#[derive(Debug)]
+pub struct Inner {
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// Bounds on selections.
+    pub settings: SelectionSettings,
+    /// The verifier, where there is one.
+    pub scorer: Option<Arc<dyn Scorer>>,
+    workers: Semaphore,
+}
+
+impl Deref for Service {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Service {
+    /// A service over a store, with or without a verifier.
+    pub fn new(store: Arc<dyn Store>, settings: SelectionSettings, scorer: Option<Arc<dyn Scorer>>) -> Self {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let workers = if settings.workers == 0 { cores } else { settings.workers };
+        Self(Arc::new(Inner { store, settings, scorer, workers: Semaphore::new(workers) }))
+    }
+
+    /// Runs work that takes milliseconds or more off the async threads, a few at a time: with more at once than
+    /// there are cores each only takes longer.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let _worker = self.workers.acquire().await.map_err(|error| Problem::internal(&error))?;
+        tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))?
+    }
+}

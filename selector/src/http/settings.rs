@@ -1,0 +1,97 @@
+//! The service's configuration: the shared tables and its own.
+
+use serde::{Deserialize, Serialize};
+use server::{
+    ByteSize, Span,
+    config::{Auth, Database, Http, Limits, Log},
+};
+
+/// Everything that can be configured; docs/configuration.md lists the keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the service listens.
+    pub http: Http,
+    /// Where the records are.
+    pub database: Database,
+    /// Who may call.
+    pub auth: Auth,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+    /// What a selection may cost.
+    pub selection: SelectionSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            http: Http { bind: ([127, 0, 0, 1], 8080).into() },
+            database: Database { url: "sqlite://entropo-data/entropo.db".to_owned() },
+            auth: Auth::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+            selection: SelectionSettings::default(),
+        }
+    }
+}
+
+/// `[selection]`: bounds on a selection and how it is worked on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectionSettings {
+    /// Candidates in one request.
+    pub candidates: usize,
+    /// Size of one patch.
+    pub patch: ByteSize,
+    /// Turns of one trajectory.
+    pub turns: usize,
+    /// Test results in one request, over all runs.
+    pub test_results: usize,
+    /// Selections computed at a time; 0 for the number of cores.
+    pub workers: usize,
+    /// How long a verifier may take; after that the selection goes on without it and says so.
+    pub verifier_timeout: Span,
+    /// How long the answer to an idempotent request is kept.
+    pub idempotency_ttl: Span,
+}
+
+impl Default for SelectionSettings {
+    fn default() -> Self {
+        Self {
+            candidates: 1024,
+            patch: ByteSize::mib(4),
+            turns: 10_000,
+            test_results: 1_000_000,
+            workers: 0,
+            verifier_timeout: Span::secs(20),
+            idempotency_ttl: Span::secs(24 * 3600),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use server::config::{Sources, load};
+
+    use super::*;
+
+    #[test]
+    fn the_documented_file_holds_every_key_with_its_default() {
+        let page = include_str!("../../../docs/configuration.md");
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        let (file, _) = rest.split_once("```").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("entropo.toml");
+        std::fs::write(&path, file).unwrap();
+        let sources = Sources { file: Some(path), ..Sources::default() };
+        let loaded = load(&Settings::default(), &sources).unwrap();
+        assert_eq!(loaded.config, Settings::default());
+        let printed = loaded.to_toml();
+        assert!(!printed.contains("# default"), "a key is missing from the page: {printed}");
+        for line in printed.lines().filter_map(|line| line.split_once(" = ")) {
+            assert!(page.contains(&format!(".{}` |", line.0)), "the table lacks {}", line.0);
+        }
+    }
+}
