@@ -2,11 +2,13 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, eval, fit, inspect, select};
+use crate::commands::{
+    bench, completions, demo, eval, fit, ingest, inspect, migrate, select, serve, test_results, token, up,
+};
 
 /// Picks the best of N coding-agent trajectories for an issue.
 #[derive(Debug, Parser)]
-#[command(name = "entropo", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "entropo", bin_name = "entropo", version, about, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -15,6 +17,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Start with:
+  entropo demo                       the bundled example set, end to end
   entropo select runs/               the best candidate of every issue under runs/
   entropo inspect FILE               what a file holds
 
@@ -23,6 +26,9 @@ Start with:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start the system on SQLite and pick the best of the bundled example set.
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::Args),
     /// Pick the best candidate of every issue in files or folders, or of a whole pool.
     #[command(after_help = select::EXAMPLES)]
     Select(select::Args),
@@ -35,6 +41,27 @@ pub enum Command {
     /// Say what a file holds, in which format, and what would be stripped from it.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Args),
+    /// Store candidates and their outcomes without selecting.
+    #[command(after_help = ingest::EXAMPLES)]
+    Ingest(ingest::Args),
+    /// Turn logs of test runners and JUnit reports into rows of test evidence.
+    #[command(after_help = test_results::EXAMPLES)]
+    Tests(test_results::Args),
+    /// Run every service in one process.
+    #[command(after_help = up::EXAMPLES)]
+    Up(up::Args),
+    /// Run one service.
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::Args),
+    /// Bring the database's tables up to date.
+    #[command(after_help = migrate::EXAMPLES)]
+    Migrate(migrate::Args),
+    /// Make, list and revoke API tokens.
+    #[command(after_help = token::EXAMPLES)]
+    Token(token::Args),
+    /// Measure speed and memory, in this process and over HTTP.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Args),
     /// Print a completion script for a shell.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Args),

@@ -1,16 +1,32 @@
 //! The commands: one module each, with `Args`, `EXAMPLES` and `run`.
 
+pub mod bench;
 pub mod completions;
+pub mod demo;
 pub mod eval;
 pub mod fit;
+pub mod ingest;
 pub mod inspect;
+pub mod migrate;
 pub mod select;
+pub mod serve;
+pub mod test_results;
+pub mod token;
+pub mod up;
 
 use crate::args::{Cli, Command};
 
 /// Runs a parsed command line.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Ingest(args) => ingest::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::Serve(args) => serve::run(args),
+        Command::Migrate(args) => migrate::run(&args),
+        Command::Tests(args) => test_results::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Select(args) => select::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod input;
 pub mod output;
 pub mod remote;
+pub mod service;
 
 use std::process::ExitCode;
 

@@ -82,18 +82,10 @@ struct ProblemField {
 impl SelectionRequest {
     /// Takes the whole candidates out of an issue that was read with `whole`.
     pub fn of(issue: &mut Issue, policy: Policy, min_confidence: Option<f64>) -> Self {
-        let details = &mut issue.details;
-        let candidates = issue
-            .pool
-            .candidates
-            .iter()
-            .filter_map(|candidate| details.get_mut(&candidate.candidate_id)?.whole.take())
-            .map(|candidate| *candidate)
-            .collect();
         Self {
             instance_id: issue.pool.instance_id.clone(),
             issue: issue.pool.issue.as_deref().map(str::to_owned),
-            candidates,
+            candidates: issue.unpack(),
             tests: std::mem::take(&mut issue.evidence.tests),
             scores: std::mem::take(&mut issue.evidence.scores),
             policy,

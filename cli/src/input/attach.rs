@@ -181,13 +181,6 @@ fn give(issue: &mut Issue, at: usize, trajectory: &Trajectory) {
     }
     let details = issue.details.entry(prepared.candidate_id.clone()).or_default();
     details.steps = details.steps.or(prepared.facts.steps);
-    if let Some(whole) = &mut details.whole {
-        let patch = whole.trajectory.patch.take();
-        let instance_id = std::mem::take(&mut whole.trajectory.instance_id);
-        whole.trajectory = trajectory.clone();
-        whole.trajectory.patch = patch;
-        whole.trajectory.instance_id = instance_id;
-    }
 }
 
 /// The one trajectory of a file.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::attach;
 use super::group::{self, Grouped, Issue};
-use super::load::{self, Contents, Options};
+use super::load::{self, Contents, Labels, Options};
 use super::walk::{self, InputFile};
 use crate::exit::BadInput;
 use crate::output::progress::Progress;
@@ -109,7 +109,7 @@ fn grouped(
     for path in evidence.scores {
         scores.extend(score_rows(path)?);
     }
-    if contents.labels_set_aside > 0 && !options.labels {
+    if contents.labels_set_aside > 0 && options.labels == Labels::Drop {
         progress.note(&format!(
             "note: {} labels were set aside; selection never sees them",
             contents.labels_set_aside

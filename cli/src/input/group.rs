@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common::{Candidate, SourceFormat, TestRun, VerifierScore};
+use common::{Candidate, Outcome, SourceFormat, TestRun, VerifierScore};
 use selector::{Evidence, PreparedPool};
 
-use super::load::{Contents, Entry};
+use super::load::{Contents, Entry, Packed};
 use super::walk::InputFile;
 
 /// An issue with everything that was found about it.
@@ -30,11 +30,24 @@ pub struct Details {
     /// Actions taken, where known.
     pub steps: Option<u32>,
     /// The label, when labels were asked for.
-    pub resolved: Option<bool>,
+    pub outcome: Option<Box<Outcome>>,
     /// Where the pool says that the trajectory file is.
     pub trajectory_path: Option<String>,
-    /// The candidate itself, when whole candidates were asked for.
-    pub whole: Option<Box<Candidate>>,
+    /// The candidate itself, when whole candidates were asked for. Its id may be another than the one here.
+    pub whole: Option<Packed>,
+}
+
+impl Issue {
+    /// Takes the whole candidates out of an issue that was read with `whole`, under the ids that they have here.
+    pub fn unpack(&mut self) -> Vec<Candidate> {
+        let Self { pool, details, .. } = self;
+        let ids = pool.candidates.iter().map(|candidate| candidate.candidate_id.clone());
+        ids.filter_map(|id| {
+            let packed = details.get_mut(&id)?.whole.take()?;
+            Some(Candidate { candidate_id: id, ..packed.unpack() })
+        })
+        .collect()
+    }
 }
 
 /// Every issue, by id, and what was dropped on the way.
@@ -83,12 +96,9 @@ fn issue(instance_id: String, entries: Vec<Entry>) -> Issue {
             issue.pool.issue = entry.issue.map(Arc::from);
         }
         let steps = entry.prepared.facts.steps.or(entry.steps);
-        let Entry { resolved, trajectory_path, mut whole, prepared, .. } = entry;
-        if let Some(candidate) = &mut whole {
-            candidate.candidate_id.clone_from(&id);
-        }
+        let Entry { outcome, trajectory_path, whole, prepared, .. } = entry;
         issue.pool.candidates.push(Arc::new(prepared));
-        issue.details.insert(id, Details { steps, resolved, trajectory_path, whole });
+        issue.details.insert(id, Details { steps, outcome, trajectory_path, whole });
     }
     issue
 }
@@ -240,7 +250,7 @@ mod tests {
             format,
             content,
             trajectory_path: None,
-            resolved: None,
+            outcome: None,
             whole: None,
             file,
         }

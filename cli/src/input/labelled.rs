@@ -7,7 +7,7 @@ use selector::eval::{LabelledIssue, LabelledPool};
 
 use super::gather::{self, EvidenceFiles, PoolFiles};
 use super::group::Issue;
-use super::load::Options;
+use super::load::{Labels, Options};
 use crate::exit::{BadInput, Usage};
 
 /// Which pools, with what evidence.
@@ -36,7 +36,7 @@ pub fn read(args: &PoolArgs) -> Result<Vec<LabelledPool>> {
         .zip(&tests)
         .map(|(pool, tests)| PoolFiles { pool, evidence: EvidenceFiles { tests, scores: &[] } })
         .collect();
-    let options = Options { labels: true, ..Options::default() };
+    let options = Options { labels: Labels::Resolved, ..Options::default() };
     let pools = gather::from_pools(&with_tests, args.trajectories.as_deref(), options, args.quiet)?;
     files
         .iter()
@@ -56,7 +56,7 @@ fn labelled(issue: Issue) -> LabelledIssue {
     let resolved = pool
         .candidates
         .iter()
-        .map(|candidate| details.get(&candidate.candidate_id).and_then(|details| details.resolved))
+        .map(|candidate| details.get(&candidate.candidate_id)?.outcome.as_ref()?.resolved)
         .collect();
     LabelledIssue::of_prepared(pool, evidence, resolved)
 }

@@ -1,11 +1,12 @@
 //! Reads files of any format, in parallel and in bounded memory, and keeps what selection needs.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 
 use anyhow::{Context, Result};
 use common::formats::{self, CandidateRecord, Problem, ReadContext, ReadError, ReadReport, Record};
-use common::{Candidate, ExitStatus, SourceFormat, TestRun};
+use common::{Candidate, ExitStatus, Outcome, SourceFormat, TestRun};
 use rayon::prelude::*;
 use selector::Prepared;
 
@@ -25,8 +26,38 @@ pub struct Options {
     pub strict: bool,
     /// Keep the whole candidate (to send it to a service), not only what selection needs.
     pub whole: bool,
-    /// Keep whether a candidate resolved its issue. For measuring and fitting; never for selecting.
-    pub labels: bool,
+    /// What to keep of labels. For measuring, fitting and storing; never for selecting.
+    pub labels: Labels,
+}
+
+/// What to keep of labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Labels {
+    /// Nothing: they are counted and dropped.
+    #[default]
+    Drop,
+    /// Whether the candidate resolved its issue.
+    Resolved,
+    /// Everything that was stripped, reference patches too.
+    Everything,
+}
+
+/// A candidate kept whole, as compressed JSON: conversations shrink about tenfold, so that thousands fit in memory.
+#[derive(Debug)]
+pub struct Packed(Vec<u8>);
+
+impl Packed {
+    fn of(candidate: &Candidate) -> Self {
+        let json =
+            serde_json::to_vec(candidate).expect("a candidate is serialisable: string keys, finite numbers");
+        Self(zstd::bulk::compress(&json, 1).expect("compressing into memory does not fail"))
+    }
+
+    /// The candidate.
+    pub fn unpack(&self) -> Candidate {
+        let json = zstd::stream::decode_all(self.0.as_slice()).expect("what was packed here unpacks");
+        serde_json::from_slice(&json).expect("what was packed here is a candidate")
+    }
 }
 
 /// A candidate as read from a file.
@@ -49,9 +80,9 @@ pub struct Entry {
     /// Where the pool says that the trajectory file is.
     pub trajectory_path: Option<String>,
     /// The label, when labels were asked for.
-    pub resolved: Option<bool>,
+    pub outcome: Option<Box<Outcome>>,
     /// The candidate itself, when whole candidates were asked for.
-    pub whole: Option<Box<Candidate>>,
+    pub whole: Option<Packed>,
     /// The file that it is from, as an index into the list that was read.
     pub file: usize,
 }
@@ -150,9 +181,17 @@ fn entry(file: usize, record: CandidateRecord, options: Options) -> Entry {
         format: run.source,
         content: (!run.turns.is_empty()).then(|| run.content_id()),
         trajectory_path,
-        resolved: outcome.filter(|_| options.labels).and_then(|outcome| outcome.resolved),
-        whole: options.whole.then(|| Box::new(candidate)),
+        outcome: outcome.and_then(|outcome| kept(outcome, options.labels)),
+        whole: options.whole.then(|| Packed::of(&candidate)),
         file,
+    }
+}
+
+fn kept(outcome: Outcome, labels: Labels) -> Option<Box<Outcome>> {
+    match labels {
+        Labels::Drop => None,
+        Labels::Resolved => Some(Box::new(Outcome { stripped: BTreeMap::new(), ..outcome })),
+        Labels::Everything => Some(Box::new(outcome)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Selections as tables that a person can read.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
@@ -13,6 +14,14 @@ pub struct Look {
     pub width: Option<u16>,
     /// Whether the pick is coloured.
     pub colour: bool,
+}
+
+impl Look {
+    /// As fits standard output; `NO_COLOR` is honoured.
+    pub fn of_stdout() -> Self {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { width: None, colour }
+    }
 }
 
 /// What the table says of a candidate beside its place in the ranking.

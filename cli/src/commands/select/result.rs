@@ -1,7 +1,7 @@
 //! What `entropo select` prints and writes, wherever the selection was made.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use anyhow::Result;
 use common::Selection;
@@ -22,11 +22,10 @@ pub(super) fn show(args: &Args, selections: &[Selection], issues: &BTreeMap<Stri
         writeln!(out)?;
         return Ok(());
     }
-    let look = Look { width: None, colour: out.is_terminal() && std::env::var_os("NO_COLOR").is_none() };
     for selection in selections {
         let details = &issues[&selection.instance_id].details;
         let facts = |id: &str| Facts { steps: details.get(id).and_then(|details| details.steps) };
-        writeln!(out, "{}", table::selection(selection, facts, look))?;
+        writeln!(out, "{}", table::selection(selection, facts, Look::of_stdout()))?;
     }
     Ok(())
 }

@@ -1,0 +1,38 @@
+//! `entropo up`: every service in one process.
+
+use anyhow::Result;
+use selector::http::Settings;
+use server::ConfigArgs;
+
+use crate::output::progress::say;
+use crate::service;
+
+/// Help that follows the flags.
+pub const EXAMPLES: &str = crate::examples!(
+    "  entropo up                                             on SQLite in ./entropo-data, at http://127.0.0.1:8080\n  \
+       entropo up --database postgres://me@localhost/entropo\n  \
+       entropo up --bind 0.0.0.0:8080                         needs a token: entropo token create --name me\n  \
+       entropo up --print-config                              what would count, and where it comes from"
+);
+
+/// Flags of `entropo up`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub config: ConfigArgs,
+}
+
+/// Runs until the process is asked to end.
+pub fn run(args: &Args) -> Result<()> {
+    let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(()) };
+    service::runtime()?.block_on(async {
+        let (running, _) = service::start_selector(&settings).await?;
+        say(&format!(
+            "selector at {} on {}; Ctrl-C stops it",
+            service::url(running.addr),
+            settings.database.redacted()
+        ));
+        Ok(running.wait().await?)
+    })
+}

@@ -1,0 +1,12 @@
+//! The real program, from its command line and over HTTP.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod admin;
+mod demo;
+mod errors;
+mod pool;
+mod select;
+mod service;
+mod shared_data;
+mod support;
