@@ -33,6 +33,15 @@ impl Dialect {
     }
 }
 
+/// Whether a write must outlast a loss of power. All outlast the death of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// It is acknowledged once it is on the disk, where the database is set up so.
+    Yes,
+    /// Nobody misses it: a claim whose work was lost too, a time of last use. Saves the wait for the disk.
+    No,
+}
+
 /// Runs statements on one kind of database.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
@@ -44,7 +53,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Runs statements that change something, all or none; the rows that each returned. Goes on to the end when the
     /// caller loses interest.
-    async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>>;
+    async fn write(&self, statements: Vec<Statement>, durable: Durable) -> Result<Vec<Vec<Row>>>;
 
     /// Applies missing migrations.
     async fn migrate(&self) -> Result<()>;

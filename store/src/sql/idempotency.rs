@@ -67,7 +67,7 @@ impl<B: Backend> IdempotencyStore for SqlStore<B> {
             WHERE scope = $1 AND key = $2";
         for _ in 0..TRIES {
             let taken = self
-                .write_one(
+                .write_relaxed(
                     Statement::new(take)
                         .bind(scope.as_str())
                         .bind(key.as_str())
@@ -103,6 +103,6 @@ impl<B: Backend> IdempotencyStore for SqlStore<B> {
             WHERE scope = $1 AND key = $2 AND claim_id = $3 AND status IS NULL";
         let delete =
             Statement::new(sql).bind(held.scope.as_str()).bind(held.key.as_str()).bind(held.claim_id);
-        self.write_one(delete).await.map(drop)
+        self.write_relaxed(delete).await.map(drop)
     }
 }

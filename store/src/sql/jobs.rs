@@ -118,7 +118,7 @@ impl<B: Backend> JobStore for SqlStore<B> {
         let set = "lease_until = $3, updated_at = $4, progress = COALESCE($5, progress)";
         let beat =
             held(set, "lease_until, cancel_requested", lease).bind(now.plus(extend)).bind(now).bind(progress);
-        match self.write_one(beat).await?.first() {
+        match self.write_relaxed(beat).await?.first() {
             Some(row) => Ok(Heartbeat {
                 lease_until: row.time("lease_until")?,
                 cancel_requested: row.get("cancel_requested")?,

@@ -16,9 +16,11 @@ pub(crate) mod postgres;
 mod rows;
 mod selections;
 pub(crate) mod sqlite;
+mod sqlite_writer;
 mod statement;
 mod tokens;
 
+use backend::Durable;
 pub(crate) use backend::{Backend, Dialect};
 pub(crate) use statement::Row;
 use statement::Statement;
@@ -48,13 +50,19 @@ impl<B: Backend> SqlStore<B> {
         Ok(self.backend.read(statement).await?.into_iter().next())
     }
 
+    /// Runs statements, all or none; the rows that each returns.
     async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
-        self.backend.write(statements).await
+        self.backend.write(statements, Durable::Yes).await
     }
 
     /// Runs one statement; the rows that it returns.
     async fn write_one(&self, statement: Statement) -> Result<Vec<Row>> {
-        Ok(self.backend.write(vec![statement]).await?.pop().unwrap_or_default())
+        Ok(self.write(vec![statement]).await?.pop().unwrap_or_default())
+    }
+
+    /// Runs one statement whose effect may be undone by a loss of power without harm.
+    async fn write_relaxed(&self, statement: Statement) -> Result<Vec<Row>> {
+        Ok(self.backend.write(vec![statement], Durable::No).await?.pop().unwrap_or_default())
     }
 
     fn dialect(&self) -> Dialect {

@@ -1,13 +1,12 @@
 //! PostgreSQL.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
-use super::backend::{Backend, Dialect};
+use super::backend::{Backend, Dialect, Durable};
 use super::statement::{Row, Statement, postgres_arguments};
 use crate::{MigrationState, Result, StoreError, migrate};
 
@@ -45,11 +44,11 @@ impl Backend for Postgres {
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
-    async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
+    async fn write(&self, statements: Vec<Statement>, durable: Durable) -> Result<Vec<Vec<Row>>> {
         let pool = self.pool.clone();
         // Its own task: dropping a future inside a transaction would give the connection back with the transaction
         // open (sqlx 0.9.0), and a caller's future is dropped whenever a client hangs up.
-        finish(tokio::spawn(async move { write_with_retries(&pool, statements).await })).await
+        finish(tokio::spawn(async move { write_with_retries(&pool, statements, durable).await })).await
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -77,12 +76,15 @@ pub(super) async fn finish<T>(task: tokio::task::JoinHandle<Result<T>>) -> Resul
     task.await.unwrap_or_else(|error| Err(StoreError::Failed { detail: error.to_string(), source: None }))
 }
 
-async fn write_with_retries(pool: &PgPool, mut statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
+async fn write_with_retries(
+    pool: &PgPool,
+    mut statements: Vec<Statement>,
+    durable: Durable,
+) -> Result<Vec<Vec<Row>>> {
     let expectations: Vec<_> = statements.iter_mut().map(|statement| statement.or_else.take()).collect();
-    let statements = Arc::new(statements);
     let mut retries = RETRIES.iter();
     let rows = loop {
-        match write_once(pool, &statements, &expectations).await {
+        match write_once(pool, &statements, &expectations, durable).await {
             Err(Undone::Database(error)) if error.is_serialization_failure() => match retries.next() {
                 Some(wait) => tokio::time::sleep(*wait).await,
                 None => return Err(error),
@@ -115,9 +117,15 @@ async fn write_once(
     pool: &PgPool,
     statements: &[Statement],
     expectations: &[Option<StoreError>],
+    durable: Durable,
 ) -> Result<Vec<Vec<Row>>, Undone> {
     let mut all = Vec::with_capacity(statements.len());
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool
+        .begin_with(match durable {
+            Durable::Yes => "BEGIN",
+            Durable::No => "BEGIN; SET LOCAL synchronous_commit TO off",
+        })
+        .await?;
     for (i, (statement, expectation)) in statements.iter().zip(expectations).enumerate() {
         let args = postgres_arguments(&statement.args).map_err(Undone::Database)?;
         let rows = sqlx::query_with(statement.sql.clone(), args).fetch_all(&mut *transaction).await?;

@@ -4,24 +4,26 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 
-use super::backend::{Backend, Dialect};
+use super::backend::{Backend, Dialect, Durable};
 use super::postgres::finish;
+use super::sqlite_writer::Writer;
 use super::statement::{Row, Statement, sqlite_arguments};
-use crate::{MigrationState, Result, migrate};
+use crate::{Durability, MigrationState, Result, migrate};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// A SQLite database. The writer is a pool of one: writers queue in this process instead of colliding in the file.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
+    queue: Writer,
     writer: SqlitePool,
     /// The writer again for a database in memory, which no second connection can see.
     readers: SqlitePool,
 }
 
 impl Sqlite {
-    pub(crate) fn new(writer: SqlitePool, readers: SqlitePool) -> Self {
-        Self { writer, readers }
+    pub(crate) fn new(writer: SqlitePool, readers: SqlitePool, durability: Durability) -> Self {
+        Self { queue: Writer::start(writer.clone(), durability), writer, readers }
     }
 }
 
@@ -37,9 +39,8 @@ impl Backend for Sqlite {
         Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 
-    async fn write(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
-        let writer = self.writer.clone();
-        finish(tokio::spawn(async move { write(&writer, statements).await })).await
+    async fn write(&self, statements: Vec<Statement>, durable: Durable) -> Result<Vec<Vec<Row>>> {
+        self.queue.write(statements, durable).await
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -58,23 +59,4 @@ impl Backend for Sqlite {
         self.readers.close().await;
         self.writer.close().await;
     }
-}
-
-async fn write(writer: &SqlitePool, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>> {
-    let mut all = Vec::with_capacity(statements.len());
-    // IMMEDIATE takes the write lock at once and waits for it; the default takes it at the first write, and fails
-    // without waiting when another process wrote since the first read.
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    for statement in statements {
-        let args = sqlite_arguments(statement.args)?;
-        let rows = sqlx::query_with(statement.sql, args).fetch_all(&mut *transaction).await?;
-        let rows: Vec<Row> = rows.into_iter().map(Row::Sqlite).collect();
-        if let Err(error) = Statement::check(statement.or_else, &rows) {
-            transaction.rollback().await?;
-            return Err(error);
-        }
-        all.push(rows);
-    }
-    transaction.commit().await?;
-    Ok(all)
 }

@@ -84,6 +84,6 @@ impl<B: Backend> TokenStore for SqlStore<B> {
         }
         let sql = "UPDATE api_tokens SET last_used_at = $2
             WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
-        self.write_one(Statement::new(sql).bind(id).bind(now)).await.map(drop)
+        self.write_relaxed(Statement::new(sql).bind(id).bind(now)).await.map(drop)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{ConnectOptions, SelectionFilter, connect};
+use store::{ConnectOptions, SelectionFilter, StoreError, connect};
 
 use crate::support::{Fixture, ISSUE, T0, at, selection};
 
@@ -41,6 +41,35 @@ pub(crate) async fn cancelled_callers_poison_nothing(f: &Fixture) {
             assert_eq!(other.selection(line.id).await.unwrap().members.len(), 2);
         }
         other.close().await;
+    }
+}
+
+/// SQLite puts writes that wait for each other into one transaction: a refused one must undo its own rows only.
+pub(crate) async fn a_refused_write_takes_nothing_else_with_it(f: &Fixture) {
+    let taken = selection("taken__issue-1", &["t"], T0);
+    f.store.record_selection(taken.clone(), None).await.unwrap();
+    let mut tasks = Vec::new();
+    for i in 0..40_i64 {
+        let issue = format!("acme__widget-{i}");
+        let mut new = selection(&issue, &["a", "b"], at(i));
+        if i % 3 == 0 {
+            new.id = taken.id;
+        }
+        let (store, id) = (f.store.clone(), new.id);
+        tasks.push((i, issue, id, tokio::spawn(async move { store.record_selection(new, None).await })));
+    }
+    for (i, issue, id, task) in tasks {
+        let result = task.await.unwrap();
+        if i % 3 == 0 {
+            assert!(matches!(result, Err(StoreError::Conflict { what: "selection", .. })), "{result:?}");
+            assert!(
+                matches!(f.store.issue(&issue).await, Err(StoreError::NotFound { .. })),
+                "{issue} is half there"
+            );
+        } else {
+            result.unwrap();
+            assert_eq!(f.store.selection(id).await.unwrap().members.len(), 2);
+        }
     }
 }
 

@@ -61,6 +61,7 @@ contract! {
         scores_are_per_revision_and_replaced;
     durability:
         cancelled_callers_poison_nothing,
+        a_refused_write_takes_nothing_else_with_it,
         two_processes_write_the_same_database,
         what_was_written_is_there_after_opening_again;
     idempotency:
