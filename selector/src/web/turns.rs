@@ -13,6 +13,8 @@ pub(super) const TURNS_ON_PAGE: usize = 40;
 const BLOCK_LINES: usize = 400;
 /// Bytes of a block that are shown.
 const BLOCK_BYTES: usize = 24_000;
+/// Arguments of a tool call up to this length share a block.
+const SHORT_BYTES: usize = 120;
 /// An observation of at most this many lines is not folded.
 const OPEN_LINES: usize = 6;
 
@@ -173,23 +175,35 @@ fn call_blocks(call: &ToolCall) -> Vec<Block> {
         return vec![block("call", Some(name), &call.arguments, Some(Highlighter::shell()))];
     };
     let path = map.get("path").map(plain).unwrap_or_default();
+    // A command beside a path is an editor's word, such as `view`, and no command line.
     let shell = !map.contains_key("path");
-    map.iter()
-        .enumerate()
-        .map(|(i, (key, value))| {
-            let text = plain(value);
-            let key = clean(key);
-            let heading = if i == 0 { format!("{name} · {key}") } else { key.to_string() };
-            let (kind, colours) = match key.as_ref() {
-                "command" | "cmd" if shell => ("call", Some(Highlighter::shell())),
-                "old_str" => ("call old", Some(Highlighter::new(&path, &text.lines()))),
-                "new_str" => ("call new", Some(Highlighter::new(&path, &text.lines()))),
-                "file_text" | "code" => ("call", Some(Highlighter::new(&path, &text.lines()))),
-                _ => ("call", None),
-            };
-            block(kind, Some(heading), &text, colours)
-        })
-        .collect()
+    let mut short = String::new();
+    let mut blocks = Vec::new();
+    for (key, value) in &map {
+        let text = plain(value);
+        let (kind, colours) = match key.as_str() {
+            "command" | "cmd" if shell => ("call", Some(Highlighter::shell())),
+            "old_str" => ("call old", Some(Highlighter::new(&path, &text.lines()))),
+            "new_str" => ("call new", Some(Highlighter::new(&path, &text.lines()))),
+            "file_text" | "code" => ("call", Some(Highlighter::new(&path, &text.lines()))),
+            _ if text.len() <= SHORT_BYTES && !text.contains('\n') => {
+                short.extend([key, ": ", &text, "\n"]);
+                continue;
+            }
+            _ => ("call", None),
+        };
+        blocks.push(block(kind, Some(clean(key).into_owned()), &text, colours));
+    }
+    if !short.is_empty() {
+        // What is done to which file comes first; options of a command line follow it.
+        let at = usize::from(shell && !blocks.is_empty());
+        blocks.insert(at, block("call", None, short.trim_end(), None));
+    }
+    if let Some(first) = blocks.first_mut() {
+        first.heading =
+            Some(first.heading.take().map_or_else(|| name.clone(), |key| format!("{name} · {key}")));
+    }
+    blocks
 }
 
 fn block(kind: &'static str, heading: Option<String>, text: &str, colours: Option<Highlighter>) -> Block {
@@ -251,6 +265,23 @@ mod tests {
         assert!(t.gist.starts_with("bash echo"));
         let t = one(assistant("", Some(("bash", "ls -la"))));
         assert_eq!(t.blocks[0].text.to_string(), "ls -la");
+    }
+
+    #[test]
+    fn short_arguments_share_a_block() {
+        let t = one(assistant(
+            "",
+            Some(("edit", r#"{"command":"str_replace","path":"a.py","old_str":"x","n":3}"#)),
+        ));
+        let blocks: Vec<_> =
+            t.blocks.iter().map(|b| (b.heading.as_deref(), b.kind, b.text.to_string())).collect();
+        assert_eq!(
+            blocks,
+            [
+                (Some("edit"), "call", "command: str_replace\npath: a.py\nn: 3".to_owned()),
+                (Some("old_str"), "call old", "x".to_owned()),
+            ]
+        );
     }
 
     #[test]
