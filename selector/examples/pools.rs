@@ -14,7 +14,7 @@ use std::{
 
 use common::{Candidate, Outcome, TestKind, TestRun, TestStatus, Trajectory};
 use selector::{
-    Evidence, FitOptions, Pool,
+    Evidence, Pool,
     eval::{EvalOptions, LabelledIssue, LabelledPool, evaluate},
     fit,
 };
@@ -105,11 +105,21 @@ fn main() -> Result<(), Failure> {
             "--sample" => options.sample = Some(args.next().unwrap_or_default().parse()?),
             "--seeds" => options.seeds = args.next().unwrap_or_default().parse()?,
             "--folds" => options.folds = args.next().unwrap_or_default().parse()?,
+            "--features" => {
+                options.fit.features =
+                    args.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+            }
+            "--more" => {
+                let more = args.next().unwrap_or_default();
+                options.fit.features.extend(more.split_whitespace().map(str::to_owned));
+            }
+            "--l2" => options.fit.l2 = args.next().unwrap_or_default().parse()?,
+            "--only" => options.policies = vec![args.next().unwrap_or_default().parse()?],
             path => pools.push(load(Path::new(path))?),
         }
     }
     if let Some(path) = model {
-        let model = fit(pools.iter().flat_map(|pool| &pool.issues), &FitOptions::default())?;
+        let model = fit(pools.iter().flat_map(|pool| &pool.issues), &options.fit)?;
         std::fs::write(path, model.to_json())?;
     } else {
         println!("{}", evaluate(&pools, &options)?);

@@ -1,6 +1,8 @@
 //! How much the candidates of a pool agree with one another.
 
 use common::Votes;
+use patch::{ClusterOptions, Digest, PoolStats, cluster_with};
+use rustc_hash::FxHashMap;
 
 use crate::pool::PreparedPool;
 
@@ -9,7 +11,7 @@ use crate::pool::PreparedPool;
 pub(crate) struct Agreement {
     /// Cluster of near-duplicates, 0 the largest.
     pub(crate) cluster: Vec<u32>,
-    /// Group of equal normalised changes.
+    /// Group of equal normalised changes, numbered by first member.
     pub(crate) exact: Vec<usize>,
     /// Counts at every level.
     pub(crate) votes: Vec<Votes>,
@@ -18,19 +20,24 @@ pub(crate) struct Agreement {
 impl Agreement {
     /// Compares the candidates of a pool.
     pub(crate) fn of(pool: &PreparedPool) -> Self {
-        let patches: Vec<&str> = pool.candidates.iter().map(|candidate| candidate.patch.as_str()).collect();
-        let first = |patch: &str| patches.iter().position(|other| *other == patch).unwrap_or_default();
-        let exact: Vec<usize> = patches.iter().map(|patch| first(patch)).collect();
-        let count = |group: usize| exact.iter().filter(|other| **other == group).count() as u32;
-        let votes = exact
-            .iter()
-            .map(|&group| Votes {
-                exact: count(group),
-                cluster: count(group),
-                files: count(group),
-                similarity: 0.0,
+        let digests: Vec<&Digest> = pool.candidates.iter().map(|candidate| &candidate.digest).collect();
+        let stats = PoolStats::new(&digests);
+        let clusters = cluster_with(&stats, &digests, &ClusterOptions::default());
+        let mut files: FxHashMap<u128, u32> = FxHashMap::default();
+        for digest in &digests {
+            *files.entry(digest.file_set().as_u128()).or_default() += 1;
+        }
+        let votes = stats
+            .mean_similarity()
+            .into_iter()
+            .enumerate()
+            .map(|(at, similarity)| Votes {
+                exact: clusters.exact_sizes[clusters.exact[at] as usize],
+                cluster: clusters.near_sizes[clusters.near[at] as usize],
+                files: files[&digests[at].file_set().as_u128()],
+                similarity: similarity.mean().clamp(0.0, 1.0),
             })
             .collect();
-        Self { cluster: exact.iter().map(|&group| group as u32).collect(), exact, votes }
+        Self { exact: stats.exact_classes().to_vec(), cluster: clusters.near, votes }
     }
 }

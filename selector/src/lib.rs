@@ -7,7 +7,7 @@
 mod agreement;
 pub mod eval;
 mod evidence;
-mod facts;
+pub mod facts;
 pub mod http;
 mod policies;
 mod policy;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use common::Candidate;
+use patch::{Digest, FileClass, Patch};
 use serde::{Deserialize, Serialize};
 
-use crate::{facts::Facts, test_evidence::Touched};
+use crate::{facts::Facts, ranker::Sketch, test_evidence::Touched};
 
 /// The candidates of one issue.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -31,8 +32,12 @@ pub struct Prepared {
     pub facts: Facts,
     /// The tests that the patch touches.
     pub touched: Touched,
-    /// The patch.
-    pub patch: String,
+    /// The normalised change.
+    pub digest: Digest,
+    /// The change as it is written.
+    pub sketch: Sketch,
+    /// 0: the patch changes something; 1: it has text but no readable change; 2: there is none.
+    emptiness: u8,
 }
 
 /// A pool ready to be selected from, perhaps many times.
@@ -49,18 +54,51 @@ pub struct PreparedPool {
 impl Prepared {
     /// Digests the patch and reads the facts off the trajectory.
     pub fn new(candidate: &Candidate) -> Self {
+        let text = candidate.trajectory.patch_text();
+        let patch = patch::parse(text);
+        let digest = Digest::of(&patch);
+        let emptiness = match (digest.is_empty(), text.trim().is_empty()) {
+            (_, true) => 2,
+            (true, false) => 1,
+            (false, false) => 0,
+        };
         Self {
             candidate_id: candidate.candidate_id.clone(),
             facts: Facts::of(&candidate.trajectory),
-            touched: Touched::default(),
-            patch: candidate.trajectory.patch_text().to_owned(),
+            touched: touched(&patch),
+            sketch: Sketch::of(&patch),
+            digest,
+            emptiness,
         }
     }
 
-    /// 0: the patch changes something; 1: it has text but no readable change; 2: there is no patch.
+    /// 0: the patch changes something; 1: it has text but no readable change; 2: there is no patch. Candidates above
+    /// the lowest of the pool are never chosen.
     pub fn emptiness(&self) -> u8 {
-        if self.patch.trim().is_empty() { 2 } else { 0 }
+        self.emptiness
     }
+}
+
+/// The patch's test files, under their old and new names, with the text of their hunks.
+fn touched(patch: &Patch) -> Touched {
+    let tests = patch
+        .files
+        .iter()
+        .filter(|file| file.class == FileClass::Test || file.path().ends_with("conftest.py"));
+    Touched::new(tests.flat_map(|file| {
+        let mut text = String::new();
+        for hunk in &file.hunks {
+            text.push_str(&hunk.section);
+            for line in &hunk.lines {
+                text.push('\n');
+                text.push_str(&line.text);
+            }
+            text.push('\n');
+        }
+        let mut paths: Vec<&String> = [&file.old_path, &file.new_path].into_iter().flatten().collect();
+        paths.dedup();
+        paths.into_iter().map(|path| (path.clone(), text.clone())).collect::<Vec<_>>()
+    }))
 }
 
 impl PreparedPool {

@@ -1,6 +1,11 @@
 //! What a trajectory shows about its patch, whatever scaffold wrote it. Nothing here names the agent.
 
+mod actions;
+mod outcome;
+
 use common::{ExitStatus, Role, Trajectory};
+
+use self::actions::{Action, Kind};
 
 /// Facts about one run; `None` where the trajectory does not say.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +18,48 @@ pub struct Facts {
     pub turns: Option<u32>,
     /// Actions taken: the scaffold's count, else the assistant's turns.
     pub steps: Option<u32>,
+    /// What the conversation shows, where there is one.
+    pub work: Option<Work>,
+}
+
+/// What happened in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Work {
+    /// Actions of the assistant.
+    pub actions: u32,
+    /// Actions that edit files.
+    pub edits: u32,
+    /// Edits that the environment refused.
+    pub failed_edits: u32,
+    /// Actions that run code.
+    pub runs: u32,
+    /// Actions that run a test suite.
+    pub tests: u32,
+    /// Actions after the last edit that took effect.
+    pub after_last_edit: u32,
+    /// What the last run of code after the last edit said; `None` when there was none.
+    pub last_run: Option<Outcome>,
+    /// What the last run of tests after the last edit said; `None` when there was none.
+    pub last_test: Option<Outcome>,
+    /// Share of observations that show an error.
+    pub errors: f64,
+    /// Share of the last three observations that do.
+    pub late_errors: f64,
+    /// Whether code ran before the last edit, so that the edit could answer to it.
+    pub ran_before_edit: bool,
+    /// Share of actions that repeat an earlier one word by word.
+    pub repeats: f64,
+}
+
+/// What a run of code said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Nothing went wrong, and something says so.
+    Passed,
+    /// Something went wrong.
+    Failed,
+    /// Neither is visible.
+    Silent,
 }
 
 impl Facts {
@@ -25,6 +72,45 @@ impl Facts {
             finished: finished(trajectory),
             turns: (!turns.is_empty()).then_some(turns.len() as u32),
             steps: trajectory.steps.or((acted > 0).then_some(acted)),
+            work: (acted > 0).then(|| Work::of(&actions::of(turns))),
+        }
+    }
+}
+
+impl Work {
+    fn of(actions: &[Action<'_>]) -> Self {
+        let of = |kind: Kind| actions.iter().filter(|action| action.is(kind)).count() as u32;
+        let took =
+            |action: &Action<'_>| action.is(Kind::Edit) && !outcome::is_refused_edit(action.observation);
+        let last_edit = actions.iter().rposition(took);
+        let later = &actions[last_edit.map_or(0, |at| at)..];
+        let last = |kind: Kind| {
+            let ran = later.iter().rev().find(|action| action.is(kind))?;
+            last_edit.map(|_| outcome::of(ran.observation))
+        };
+        // The last action hands the patch in; what it shows is the patch.
+        let observed = &actions[..actions.len().saturating_sub(1).max(1).min(actions.len())];
+        let errors = |of: &[Action<'_>]| {
+            let bad = of.iter().filter(|action| outcome::shows_error(action.observation)).count();
+            bad as f64 / of.len().max(1) as f64
+        };
+        let mut seen = rustc_hash::FxHashSet::default();
+        let repeated = actions.iter().filter(|action| !seen.insert(action.text.trim())).count();
+        Self {
+            actions: actions.len() as u32,
+            edits: of(Kind::Edit),
+            failed_edits: actions.iter().filter(|action| action.is(Kind::Edit)).count() as u32
+                - actions.iter().filter(|action| took(action)).count() as u32,
+            runs: of(Kind::Run),
+            tests: of(Kind::Test),
+            after_last_edit: last_edit.map_or(actions.len(), |at| actions.len() - 1 - at) as u32,
+            last_run: last(Kind::Run),
+            last_test: last(Kind::Test),
+            errors: errors(observed),
+            late_errors: errors(&observed[observed.len().saturating_sub(3)..]),
+            ran_before_edit: last_edit
+                .is_some_and(|at| actions[..at].iter().any(|action| action.is(Kind::Run))),
+            repeats: repeated as f64 / actions.len().max(1) as f64,
         }
     }
 }
@@ -53,4 +139,74 @@ const FINISH_MARKS: [&str; 4] = [
 /// Tool names that end a run.
 fn is_finish(name: &str) -> bool {
     matches!(name.to_ascii_lowercase().as_str(), "finish" | "submit" | "complete" | "task_done" | "done")
+}
+
+#[cfg(test)]
+mod tests {
+    use common::{ToolCall, Turn};
+
+    use super::*;
+
+    fn turn(role: Role, content: &str) -> Turn {
+        Turn { role, content: content.to_owned(), ..Turn::default() }
+    }
+
+    fn work(turns: Vec<Turn>) -> Work {
+        Facts::of(&Trajectory { turns, ..Trajectory::default() }).work.unwrap()
+    }
+
+    #[test]
+    fn tests_after_the_last_edit_count_and_earlier_ones_do_not() {
+        let mut turns = vec![
+            turn(Role::User, "the issue"),
+            turn(Role::Assistant, "```bash\npython -m pytest tests\n```"),
+            turn(Role::User, "=== 2 failed, 3 passed ==="),
+            turn(Role::Assistant, "```bash\nsed -i 's/a/b/' x.py\n```"),
+            turn(Role::User, ""),
+        ];
+        let before = work(turns.clone());
+        assert_eq!((before.last_test, before.ran_before_edit, before.after_last_edit), (None, true, 0));
+        turns.push(turn(Role::Assistant, "```bash\npytest -q\n```"));
+        turns.push(turn(Role::User, "=== 5 passed in 0.1s ==="));
+        turns.push(turn(Role::Assistant, "```bash\nsubmit\n```"));
+        let after = work(turns);
+        assert_eq!(after.last_test, Some(Outcome::Passed));
+        assert_eq!((after.tests, after.edits, after.after_last_edit), (2, 1, 2));
+    }
+
+    #[test]
+    fn structured_calls_are_read_too() {
+        let call = |name: &str, arguments: &str| Turn {
+            role: Role::Assistant,
+            tool_calls: vec![ToolCall { id: None, name: name.into(), arguments: arguments.into() }],
+            ..Turn::default()
+        };
+        let shown = work(vec![
+            call("str_replace_editor", r#"{"command":"str_replace","path":"a.py"}"#),
+            turn(Role::Tool, "No replacement was performed, old_str did not appear verbatim"),
+            call("str_replace_editor", r#"{"command":"view","path":"a.py"}"#),
+            turn(Role::Tool, "1 x = 1"),
+            call("str_replace_editor", r#"{"command":"insert","path":"a.py"}"#),
+            turn(Role::Tool, "The file has been edited"),
+            call("bash", r#"{"command":"cd /x && go test ./..."}"#),
+            turn(Role::Tool, "--- FAIL: TestX"),
+            call("finish", "{}"),
+        ]);
+        assert_eq!((shown.edits, shown.failed_edits, shown.tests), (2, 1, 1));
+        assert_eq!(shown.last_test, Some(Outcome::Failed));
+        assert!((shown.late_errors - 1.0 / 3.0).abs() < 1e-9, "{shown:?}");
+    }
+
+    #[test]
+    fn finishing_is_read_off_the_exit_or_the_last_turn() {
+        let ends = |exit, last: &str| {
+            let turns = vec![turn(Role::Assistant, last), turn(Role::User, "ok")];
+            Facts::of(&Trajectory { exit, turns, ..Trajectory::default() }).finished
+        };
+        assert_eq!(ends(ExitStatus::Submitted, ""), Some(true));
+        assert_eq!(ends(ExitStatus::SubmittedAtLimit, "<function=finish>"), Some(false));
+        assert_eq!(ends(ExitStatus::Unknown, "done. <function=finish></function>"), Some(true));
+        assert_eq!(ends(ExitStatus::Unknown, "ls"), Some(false));
+        assert_eq!(Facts::of(&Trajectory::default()).finished, None);
+    }
 }

@@ -2,8 +2,8 @@
 
 use common::{Degraded, DropStage};
 
-use super::{Context, Verdict, nonempty};
-use crate::ranker::{RankerModel, features};
+use super::{Context, Verdict, nonempty, words};
+use crate::ranker::{Columns, RankerModel};
 
 /// Ranks by the learned score; empty patches come last.
 pub(super) fn hybrid(context: &Context<'_>) -> Verdict {
@@ -14,10 +14,14 @@ pub(super) fn hybrid(context: &Context<'_>) -> Verdict {
         shipped = RankerModel::shipped();
         &shipped
     };
-    let of = nonempty(context.pool);
-    let (matrix, pool) = features(context, &of);
-    let scores = model.scores(&matrix);
-    let probabilities = model.calibration.probabilities(&scores.total, &pool);
+    let candidates = &context.pool.candidates;
+    let mut of = nonempty(context.pool);
+    // A fixed order makes every sum, and so every tie, independent of the order of the request.
+    of.sort_by(|&a, &b| candidates[a].candidate_id.cmp(&candidates[b].candidate_id));
+    let all_empty = of.first().is_some_and(|&at| candidates[at].emptiness() > 0);
+    let columns = Columns::new(context, &of);
+    let scores = model.scores(&columns);
+    let probabilities = model.probabilities(&columns, &scores);
     let lowest = scores.total.iter().copied().fold(0.0, f64::min);
     let size = context.len();
     let mut verdict = Verdict {
@@ -31,25 +35,21 @@ pub(super) fn hybrid(context: &Context<'_>) -> Verdict {
     };
     for (row, &at) in of.iter().enumerate() {
         verdict.score[at] = scores.total[row];
-        verdict.probability[at] = Some(probabilities[row]);
         verdict.dropped[at] = None;
-        verdict.reasons[at] = reasons(matrix.names(), &scores.parts[row]);
+        if all_empty {
+            verdict.reasons[at] = vec!["no candidate changes anything".to_owned()];
+            continue;
+        }
+        verdict.probability[at] = Some(probabilities[row]);
+        verdict.reasons[at] = words::reasons(context, model, &scores.parts, row, at);
     }
-    verdict.order.sort_by(|&a, &b| verdict.score[b].total_cmp(&verdict.score[a]));
+    let content = |at: usize| (candidates[at].digest.exact(), &candidates[at].candidate_id);
+    verdict.order.sort_by(|&a, &b| {
+        verdict.score[b].total_cmp(&verdict.score[a]).then_with(|| content(a).cmp(&content(b)))
+    });
     verdict.confidence = verdict.order.first().and_then(|&at| verdict.probability[at]);
     verdict.degraded = degraded(context);
     verdict
-}
-
-fn reasons(names: &[&str], parts: &[f64]) -> Vec<String> {
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_by(|&a, &b| parts[b].abs().total_cmp(&parts[a].abs()));
-    order
-        .into_iter()
-        .take(3)
-        .filter(|&at| parts[at].abs() > 0.05)
-        .map(|at| format!("{} {:+.2}", names[at], parts[at]))
-        .collect()
 }
 
 fn degraded(context: &Context<'_>) -> Vec<Degraded> {

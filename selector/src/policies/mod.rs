@@ -4,6 +4,7 @@ mod hybrid;
 mod released;
 mod stage;
 mod voting;
+mod words;
 
 use common::{Degraded, DropStage};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{dataset::Group, optimise};
+use super::{dataset::Group, features::Columns, optimise};
 
 /// Penalty on the standardised weights.
 const L2: f64 = 1.0;
@@ -41,8 +41,27 @@ pub struct Calibrator {
     pub candidate: Logistic,
 }
 
+/// What is known of a pool as a whole.
+pub(crate) fn pool_inputs(columns: &Columns<'_>) -> Inputs {
+    const INPUTS: [&str; 12] = [
+        "size",
+        "agreement",
+        "agreement_best",
+        "agreement_places",
+        "agreement_files",
+        "agreement_equal",
+        "different",
+        "largest_group",
+        "median_size",
+        "with_tests",
+        "scratch",
+        "empty",
+    ];
+    INPUTS.map(|name| (name, columns.pool(name))).to_vec()
+}
+
 /// Inputs by name.
-pub(super) type Inputs = Vec<(&'static str, f64)>;
+pub(crate) type Inputs = Vec<(&'static str, f64)>;
 
 impl Logistic {
     /// Fits to rows of inputs, all with the same names, with weights.

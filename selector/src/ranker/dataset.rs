@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::features;
+use super::calibrate;
+use super::features::{Columns, Feature, Part};
 use crate::{
     agreement::Agreement,
     eval::{LabelledIssue, draw, mix, stable_hash},
@@ -16,10 +17,10 @@ use crate::{
 pub(crate) struct Group {
     /// The issue.
     pub(crate) instance_id: String,
-    /// The columns' names.
-    pub(crate) names: Vec<&'static str>,
-    /// Centred features, by candidate with a non-empty patch.
-    pub(crate) rows: Vec<Vec<f64>>,
+    /// How many candidates have a non-empty patch.
+    pub(crate) size: usize,
+    /// By feature.
+    pub(crate) parts: Vec<Part>,
     /// Features of the pool.
     pub(crate) pool: Vec<(&'static str, f64)>,
     /// Labels, by candidate with a non-empty patch; those without one are left out of the loss.
@@ -38,15 +39,25 @@ pub(crate) struct Draws {
 }
 
 /// Builds the groups of every issue, in the order given.
-pub(crate) fn groups(issues: &[&LabelledIssue], draws: Draws) -> Result<Vec<Group>, (String, SelectError)> {
+pub(crate) fn groups(
+    issues: &[&LabelledIssue],
+    features: &[Feature<'_>],
+    draws: Draws,
+) -> Result<Vec<Group>, (String, SelectError)> {
     let groups: Vec<Vec<Group>> = issues
         .par_iter()
-        .map(|issue| of_issue(issue, draws).map_err(|error| (issue.pool.instance_id.clone(), error)))
+        .map(|issue| {
+            of_issue(issue, features, draws).map_err(|error| (issue.pool.instance_id.clone(), error))
+        })
         .collect::<Result<_, _>>()?;
     Ok(groups.into_iter().flatten().collect())
 }
 
-fn of_issue(issue: &LabelledIssue, draws: Draws) -> Result<Vec<Group>, SelectError> {
+fn of_issue(
+    issue: &LabelledIssue,
+    features: &[Feature<'_>],
+    draws: Draws,
+) -> Result<Vec<Group>, SelectError> {
     let size = issue.resolved.len();
     let seed = stable_hash(&issue.pool.instance_id);
     let mut parts: Vec<Option<Vec<usize>>> = vec![None];
@@ -66,13 +77,13 @@ fn of_issue(issue: &LabelledIssue, draws: Draws) -> Result<Vec<Group>, SelectErr
     parts
         .into_iter()
         .map(|keep| match keep {
-            None => of_pool(issue, weight),
-            Some(keep) => of_pool(&issue.subset(&keep), weight),
+            None => of_pool(issue, features, weight),
+            Some(keep) => of_pool(&issue.subset(&keep), features, weight),
         })
         .collect()
 }
 
-fn of_pool(issue: &LabelledIssue, weight: f64) -> Result<Group, SelectError> {
+fn of_pool(issue: &LabelledIssue, features: &[Feature<'_>], weight: f64) -> Result<Group, SelectError> {
     let pool = &issue.pool;
     let index = evidence::index(pool)?;
     evidence::check(pool, &index, &issue.evidence)?;
@@ -81,12 +92,12 @@ fn of_pool(issue: &LabelledIssue, weight: f64) -> Result<Group, SelectError> {
     let verifier = evidence::verifier(&index, &issue.evidence);
     let context = Context { pool, agreement: &agreement, tests: &tests, verifier: &verifier, model: None };
     let of = nonempty(pool);
-    let (matrix, pool_features) = features(&context, &of);
+    let columns = Columns::new(&context, &of);
     Ok(Group {
         instance_id: pool.instance_id.clone(),
-        names: matrix.names().to_vec(),
-        rows: matrix.centred_rows(),
-        pool: pool_features,
+        size: of.len(),
+        parts: features.iter().map(|feature| feature.part(&columns)).collect(),
+        pool: calibrate::pool_inputs(&columns),
         labels: of.iter().map(|&at| issue.resolved[at]).collect(),
         weight,
     })

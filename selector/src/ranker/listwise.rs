@@ -1,4 +1,8 @@
-//! The conditional logit: the probability that a candidate is the one that resolves is a softmax over its pool.
+//! Learning from comparisons within a pool.
+//!
+//! The probability that a candidate resolves is logistic in its features, with the pool's own share of candidates
+//! that resolve as base rate: like a conditional logit, it learns nothing from how hard an issue is, only from what
+//! sets apart the candidates of one issue.
 
 use rayon::prelude::*;
 
@@ -9,9 +13,9 @@ const CHUNK: usize = 64;
 
 /// Fits weights of standardised features by penalised maximum likelihood.
 ///
-/// The loss of a pool is the cross-entropy between the softmax of the scores and the uniform distribution over the
-/// candidates that resolve; pools where all or none do say nothing. `l2` penalises half the squared weights.
-pub(super) fn fit(groups: &[&Group], scales: &[f64], l2: f64) -> Vec<f64> {
+/// Pools where all candidates resolve, or none, say nothing. Each of the others weighs the same, whatever its size.
+/// `l2` penalises half the squared weights.
+pub(super) fn fit(groups: &[&Group], scales: &[Option<f64>], l2: f64) -> Vec<f64> {
     let pools: Vec<Pool> =
         groups.iter().filter(|group| group.is_mixed()).map(|group| Pool::of(group, scales)).collect();
     optimise::minimise(vec![0.0; scales.len()], 1e-4, 300, |weights, gradient| {
@@ -30,22 +34,53 @@ pub(super) fn fit(groups: &[&Group], scales: &[f64], l2: f64) -> Vec<f64> {
 
 struct Pool {
     rows: Vec<f64>,
-    targets: Vec<f64>,
+    labels: Vec<bool>,
+    /// Log-odds of the pool's share of candidates that resolve.
+    offset: f64,
+    /// Of each row.
     weight: f64,
 }
 
 impl Pool {
-    fn of(group: &Group, scales: &[f64]) -> Self {
-        let labelled =
-            || group.labels.iter().zip(&group.rows).filter_map(|(label, row)| Some(((*label)?, row)));
-        let right = labelled().filter(|(label, _)| *label).count() as f64;
-        Self {
-            rows: labelled()
-                .flat_map(|(_, row)| row.iter().zip(scales).map(|(value, scale)| value / scale))
-                .collect(),
-            targets: labelled().map(|(label, _)| if label { 1.0 / right } else { 0.0 }).collect(),
-            weight: group.weight,
+    fn of(group: &Group, scales: &[Option<f64>]) -> Self {
+        let labelled: Vec<(usize, bool)> =
+            group.labels.iter().enumerate().filter_map(|(at, label)| Some((at, (*label)?))).collect();
+        let right = labelled.iter().filter(|(_, label)| *label).count() as f64;
+        let count = labelled.len() as f64;
+        let mut rows: Vec<Vec<f64>> = (0..group.size).map(|at| row(group, at, scales)).collect();
+        for feature in 0..scales.len() {
+            let mean = rows.iter().map(|row| row[feature]).sum::<f64>() / group.size as f64;
+            for row in &mut rows {
+                row[feature] -= mean;
+            }
         }
+        Self {
+            rows: labelled.iter().flat_map(|&(at, _)| &rows[at]).copied().collect(),
+            labels: labelled.iter().map(|(_, label)| *label).collect(),
+            offset: (right / (count - right)).ln(),
+            weight: group.weight / count,
+        }
+    }
+}
+
+/// A candidate's features.
+fn row(group: &Group, at: usize, scales: &[Option<f64>]) -> Vec<f64> {
+    group.parts.iter().zip(scales).map(|(part, scale)| part.scaled(at, *scale)).collect()
+}
+
+/// Scores of a group's candidates, less their mean.
+pub(super) fn scores(group: &Group, scales: &[Option<f64>], weights: &[f64]) -> Vec<f64> {
+    let mut scores: Vec<f64> =
+        (0..group.size).map(|at| optimise::dot(&row(group, at, scales), weights)).collect();
+    centre(&mut scores);
+    scores
+}
+
+/// Takes the mean off.
+pub(super) fn centre(scores: &mut [f64]) {
+    let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    for score in scores {
+        *score -= mean;
     }
 }
 
@@ -53,14 +88,13 @@ fn loss(pools: &[Pool], weights: &[f64]) -> (f64, Vec<f64>) {
     let mut total = 0.0;
     let mut gradient = vec![0.0; weights.len()];
     for pool in pools {
-        let scores: Vec<f64> =
-            pool.rows.chunks(weights.len()).map(|row| optimise::dot(row, weights)).collect();
-        let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = scores.iter().map(|score| (score - highest).exp()).sum();
-        for ((score, target), row) in scores.iter().zip(&pool.targets).zip(pool.rows.chunks(weights.len())) {
-            let probability = (score - highest).exp() / sum;
-            total -= pool.weight * target * (score - highest - sum.ln());
-            optimise::add(&mut gradient, pool.weight * (probability - target), row);
+        for (row, &label) in pool.rows.chunks(weights.len()).zip(&pool.labels) {
+            let score = pool.offset + optimise::dot(row, weights);
+            let signed = if label { score } else { -score };
+            // ln(1 + e^−s) without overflow
+            total += pool.weight * ((-signed.abs()).exp().ln_1p() + (-signed).max(0.0));
+            let probability = 1.0 / (1.0 + (-score).exp());
+            optimise::add(&mut gradient, pool.weight * (probability - f64::from(u8::from(label))), row);
         }
     }
     (total, gradient)

@@ -2,15 +2,17 @@
 
 mod calibrate;
 mod dataset;
+mod evidence;
 mod features;
 mod fit;
 mod listwise;
-mod matrix;
 mod model;
 mod optimise;
+mod sketch;
 
 pub use calibrate::{Calibrator, Input, Logistic};
-pub(crate) use features::features;
+pub(crate) use features::Columns;
 pub(crate) use fit::Data;
 pub use fit::{FitError, FitOptions, fit};
-pub use model::{Feature, ModelError, RankerModel, Training};
+pub use model::{ModelError, RankerModel, Training, Weight};
+pub use sketch::Sketch;

@@ -4,7 +4,11 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::{calibrate::Calibrator, matrix::Matrix};
+use super::{
+    calibrate::{self, Calibrator},
+    features::{Columns, Feature},
+    listwise,
+};
 use crate::eval::stable_hash;
 
 /// The format this build reads and writes.
@@ -21,7 +25,7 @@ pub struct RankerModel {
     /// What it was learned from.
     pub training: Training,
     /// What is weighed.
-    pub features: Vec<Feature>,
+    pub features: Vec<Weight>,
     /// From scores to probabilities.
     pub calibration: Calibrator,
 }
@@ -29,13 +33,14 @@ pub struct RankerModel {
 /// One feature and its weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Feature {
-    /// As the feature matrix names it.
+pub struct Weight {
+    /// The feature, as `view:column`.
     pub name: String,
-    /// Weight of the standardised value.
+    /// Its weight.
     pub weight: f64,
-    /// Divisor that standardises it.
-    pub scale: f64,
+    /// Divisor that standardises it, for the views that need one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
 }
 
 /// What a model was learned from.
@@ -65,8 +70,13 @@ pub enum ModelError {
         "the ranker model has format `{0}`, this build reads `{FORMAT}`; fit it again with `entropo fit`"
     )]
     Format(String),
+    /// A feature that this build does not compute.
+    #[error("the ranker model weighs `{0}`, which this build does not know; fit it again with `entropo fit`")]
+    UnknownFeature(String),
     /// A number that cannot be used.
-    #[error("the ranker model's `{0}` has a number that is not finite, or a scale that is not positive")]
+    #[error(
+        "the ranker model's `{0}` has a number that is not finite, or a scale that is missing or not positive"
+    )]
     Number(String),
 }
 
@@ -90,10 +100,14 @@ impl RankerModel {
         if model.format != FORMAT {
             return Err(ModelError::Format(model.format));
         }
-        if let Some(bad) =
-            model.features.iter().find(|f| !f.weight.is_finite() || !f.scale.is_finite() || f.scale <= 0.0)
-        {
-            return Err(ModelError::Number(bad.name.clone()));
+        for weight in &model.features {
+            let Some(feature) = Feature::parse(&weight.name) else {
+                return Err(ModelError::UnknownFeature(weight.name.clone()));
+            };
+            let good_scale = weight.scale.is_none_or(|scale| scale.is_finite() && scale > 0.0);
+            if !weight.weight.is_finite() || !good_scale || feature.has_scale() != weight.scale.is_some() {
+                return Err(ModelError::Number(weight.name.clone()));
+            }
         }
         if !model.calibration.pick.is_sound() || !model.calibration.candidate.is_sound() {
             return Err(ModelError::Number("calibration".to_owned()));
@@ -109,7 +123,7 @@ impl RankerModel {
         json
     }
 
-    pub(super) fn new(features: Vec<Feature>) -> Self {
+    pub(super) fn new(features: Vec<Weight>) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: String::new(),
@@ -126,21 +140,27 @@ impl RankerModel {
         self
     }
 
-    /// Scores of a pool's candidates, centred on the pool; and how much each feature adds to each.
-    ///
-    /// A feature that this build does not compute counts as equal for all.
-    pub(crate) fn scores(&self, matrix: &Matrix) -> Scores {
-        let rows = matrix.centred_rows();
-        let weight = |name: &str| {
-            self.features
-                .iter()
-                .find(|feature| feature.name == name)
-                .map_or(0.0, |feature| feature.weight / feature.scale)
-        };
-        let weights: Vec<f64> = matrix.names().iter().map(|name| weight(name)).collect();
-        let parts: Vec<Vec<f64>> =
-            rows.iter().map(|row| row.iter().zip(&weights).map(|(x, w)| x * w).collect()).collect();
-        Scores { total: parts.iter().map(|part: &Vec<f64>| part.iter().sum()).collect(), parts }
+    /// Scores of a pool's candidates, less their mean, and what each feature adds to them.
+    pub(crate) fn scores(&self, columns: &Columns<'_>) -> Scores {
+        let parts: Vec<Vec<f64>> = self
+            .features
+            .iter()
+            .map(|weight| {
+                let Some(feature) = Feature::parse(&weight.name) else { return vec![0.0; columns.len()] };
+                let part = feature.part(columns);
+                let mut added: Vec<f64> =
+                    (0..columns.len()).map(|at| weight.weight * part.scaled(at, weight.scale)).collect();
+                listwise::centre(&mut added);
+                added
+            })
+            .collect();
+        let total = (0..columns.len()).map(|at| parts.iter().map(|part| part[at]).sum()).collect();
+        Scores { total, parts }
+    }
+
+    /// The probability that each of the scored candidates resolves.
+    pub(crate) fn probabilities(&self, columns: &Columns<'_>, scores: &Scores) -> Vec<f64> {
+        self.calibration.probabilities(&scores.total, &calibrate::pool_inputs(columns))
     }
 }
 
@@ -149,6 +169,6 @@ impl RankerModel {
 pub(crate) struct Scores {
     /// By candidate; higher is better.
     pub(crate) total: Vec<f64>,
-    /// By candidate, then by feature.
+    /// By feature, then by candidate.
     pub(crate) parts: Vec<Vec<f64>>,
 }
