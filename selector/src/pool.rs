@@ -32,6 +32,8 @@ pub struct Prepared {
     pub facts: Facts,
     /// The tests that the patch touches.
     pub touched: Touched,
+    /// The patch as given.
+    pub patch: String,
     /// The normalised change.
     pub digest: Digest,
     /// The change as it is written.
@@ -67,6 +69,7 @@ impl Prepared {
             facts: Facts::of(&candidate.trajectory),
             touched: touched(&patch),
             sketch: Sketch::of(&patch),
+            patch: text.to_owned(),
             digest,
             emptiness,
         }
