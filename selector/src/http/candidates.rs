@@ -29,6 +29,10 @@ pub(super) fn routes(service: &Service) -> OpenApiRouter<Service> {
 /// Candidates to keep, of one issue or several.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({
+    "instance_id": "acme__tool-7",
+    "candidates": [{"candidate_id": "run-1", "patch": "", "exit": "limit", "steps": 100}]
+}))]
 struct IngestCandidates {
     /// The issue of candidates and tests that do not name theirs.
     #[schema(min_length = 1, max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f]+$")]
@@ -237,8 +241,8 @@ struct CandidateView {
 }
 
 /// One candidate with its conversation
-#[utoipa::path(get, path = "/v1/candidates/{id}", tag = "candidates",
-    params(("id" = String, Path, description = "Its content address.", pattern = "^[0-9a-f]{32}$")),
+#[utoipa::path(get, path = "/v1/candidates/{content_id}", tag = "candidates",
+    params(("content_id" = String, Path, description = "Its content address.", pattern = "^[0-9a-f]{32}$")),
     responses(
         (status = 200, description = "The candidate.", body = CandidateView),
         ProblemResponses,

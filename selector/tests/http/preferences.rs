@@ -1,5 +1,7 @@
 //! `/v1/preferences`.
 
+use axum::body::Body;
+use http::Request;
 use serde_json::{Value, json};
 
 use crate::support::{App, run};
@@ -33,6 +35,9 @@ async fn issue(app: &App, instance: &str, runs: &[(&str, &str, &str)], good: &[&
 async fn pairs_and_singles_follow_the_papers_rules() {
     let app = App::new().await;
     assert_eq!(rows(&app, "").await, Vec::<Value>::new());
+    let zipped =
+        Request::get("/v1/preferences").header("accept-encoding", "gzip").body(Body::empty()).unwrap();
+    assert!(app.send_for_bytes(zipped).await.len() < 64, "an empty answer ends");
     let done = "submitted";
     issue(
         &app,
@@ -53,6 +58,11 @@ async fn pairs_and_singles_follow_the_papers_rules() {
     assert_eq!(pair["chosen"][0]["content"], "a 2");
     assert_ne!(pair["rejected"][0]["content"], "a 2");
     assert_eq!(rows(&app, "?kind=pairs&limit_per_issue=10").await.len(), 2);
+
+    // The compressing layer reads bodies in its own way.
+    let zipped =
+        Request::get("/v1/preferences").header("accept-encoding", "gzip").body(Body::empty()).unwrap();
+    assert_eq!(app.send_for_bytes(zipped).await[..2], [0x1f, 0x8b]);
 
     let singles = rows(&app, "?kind=kto").await;
     assert_eq!(singles.len(), 7, "{singles:?}");

@@ -68,6 +68,11 @@ impl App {
         }
     }
 
+    pub(crate) async fn send_for_bytes(&self, request: Request<Body>) -> Vec<u8> {
+        let response = self.0.clone().oneshot(request).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes().to_vec()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }

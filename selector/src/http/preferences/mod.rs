@@ -56,7 +56,8 @@ async fn get(
         Some(Ok(line)) => vec![line],
         None => Vec::new(),
     };
-    let rest = stream::unfold(lines, |mut lines| async move { Some((lines.recv().await?, lines)) });
+    // Fused, because the compressing layer asks again after the end.
+    let rest = stream::unfold(lines, |mut lines| async move { Some((lines.recv().await?, lines)) }).fuse();
     let rest = rest.map_err(|problem| std::io::Error::other(problem.detail().to_owned()));
     let body = stream::iter(first.into_iter().map(Ok)).chain(rest);
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(body)).into_response())

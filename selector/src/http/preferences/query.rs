@@ -20,7 +20,7 @@ pub(super) enum Kind {
 #[into_params(parameter_in = Query)]
 pub(super) struct PreferenceQuery {
     /// `pairs` (when it is left out) or `kto`.
-    #[param(required = false, nullable = false)]
+    #[param(required = false, nullable = false, inline)]
     pub(super) kind: Option<Kind>,
     /// Most rows of one issue. When it is left out: one pair, as in the paper, and every KTO row.
     #[param(minimum = 1, maximum = 100_000, required = false, nullable = false)]

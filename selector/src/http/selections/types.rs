@@ -17,6 +17,24 @@ use crate::{
 /// The candidates of one issue and what is known of them.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({
+    "instance_id": "acme__tool-7",
+    "issue": "`tool --count 0` prints nothing",
+    "candidates": [
+        {
+            "candidate_id": "run-1",
+            "patch": "diff --git a/tool.py b/tool.py\n--- a/tool.py\n+++ b/tool.py\n@@ -1 +1 @@\n-if count:\n+if count is not None:\n",
+            "exit": "submitted",
+            "steps": 21
+        },
+        {"candidate_id": "run-2", "patch": "", "exit": "limit", "steps": 100}
+    ],
+    "tests": [
+        {"kind": "reproduction", "suite": "repro", "failed": ["test_zero"]},
+        {"candidate_id": "run-1", "kind": "reproduction", "suite": "repro", "passed": ["test_zero"]}
+    ],
+    "policy": "hybrid"
+}))]
 pub(super) struct CreateSelection {
     /// The issue, such as `django__django-11099`; that of the candidates when it is left out.
     #[schema(min_length = 1, max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f]+$")]
@@ -69,7 +87,7 @@ pub(super) struct SelectionView {
     /// The result.
     #[serde(flatten)]
     pub(super) selection: Selection,
-    /// The content address of each candidate, by its id: what `/v1/candidates/{id}` takes.
+    /// The content address of each candidate, by its id: what `/v1/candidates/{content_id}` takes.
     pub(super) contents: BTreeMap<String, String>,
     /// The options it was made with.
     pub(super) options: Options,
