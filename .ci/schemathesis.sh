@@ -3,6 +3,7 @@
 # SCHEMATHESIS_EXAMPLES: test cases per operation and phase (default 40).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+root=$PWD
 
 version=4.32.5
 cache=${ENTROPO_CI_CACHE:-$HOME/.cache/entropo-ci}
@@ -14,7 +15,7 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
 fi
 
 cargo build --quiet -p selector --bin entropo-selector
-binary=${CARGO_TARGET_DIR:-target}/debug/entropo-selector
+binary=${CARGO_TARGET_DIR:-$root/target}/debug/entropo-selector
 scratch=$(mktemp -d)
 log=$scratch/log
 "$binary" --bind 127.0.0.1:0 --database "sqlite://$scratch/entropo.db" --log-format json --log-level warn,selector=info \
@@ -30,8 +31,12 @@ for _ in $(seq 100); do
 done
 if [ -z "$addr" ]; then echo "the selector did not start within 10 s"; cat "$log"; exit 1; fi
 
-"$venv/bin/schemathesis" --no-color --config-file .ci/schemathesis.toml run "http://$addr/openapi.json" \
-    --checks all --max-examples "${SCHEMATHESIS_EXAMPLES:-40}" --seed 1 --report-dir "$scratch/report"
+# In the scratch folder, because schemathesis keeps notes in the current one.
+(
+    cd "$scratch"
+    "$venv/bin/schemathesis" --no-color --config-file "$root/.ci/schemathesis.toml" run "http://$addr/openapi.json" \
+        --checks all --max-examples "${SCHEMATHESIS_EXAMPLES:-40}" --seed 1
+)
 
 # A panic is answered as 500, which schemathesis reports; this also finds one outside of a request.
 if grep -q 'panic' "$log"; then
