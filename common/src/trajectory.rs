@@ -135,7 +135,11 @@ pub enum SourceFormat {
     TraeAgent,
     /// Augment candidate pools (`diffs`).
     Augment,
-    /// SWE-bench predictions: rows, list or dict.
+    /// CodeFuse event logs: one file a run.
+    CodeFuse,
+    /// LLaMA-Factory conversations: supervised, DPO and KTO rows.
+    LlamaFactory,
+    /// SWE-bench predictions: rows, list or dict; Multi-SWE-bench's rows.
     Predictions,
     /// Labelled candidate pools: `instance_id`, `candidate_id`, `patch`.
     Pool,
@@ -151,7 +155,7 @@ pub enum SourceFormat {
 
 impl SourceFormat {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Native,
         Self::SweAgent,
         Self::MiniSweAgent,
@@ -164,6 +168,8 @@ impl SourceFormat {
         Self::Trae,
         Self::TraeAgent,
         Self::Augment,
+        Self::CodeFuse,
+        Self::LlamaFactory,
         Self::Predictions,
         Self::Pool,
         Self::SweBenchReport,
@@ -187,6 +193,8 @@ impl SourceFormat {
             Self::Trae => "trae",
             Self::TraeAgent => "trae-agent",
             Self::Augment => "augment",
+            Self::CodeFuse => "code-fuse",
+            Self::LlamaFactory => "llama-factory",
             Self::Predictions => "predictions",
             Self::Pool => "pool",
             Self::SweBenchReport => "swe-bench-report",

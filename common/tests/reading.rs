@@ -354,6 +354,22 @@ const KEYS: &[&str] = &[
     "text",
     "id",
     "reward",
+    "event_type",
+    "timestamp",
+    "session_id",
+    "git_diff",
+    "diff_text",
+    "conversations",
+    "chosen",
+    "rejected",
+    "from",
+    "value",
+    "org",
+    "repo",
+    "number",
+    "fix_patch",
+    "valid",
+    "resolved_issues",
 ];
 
 proptest! {

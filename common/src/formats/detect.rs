@@ -40,6 +40,13 @@ pub(super) fn is_r2e_step(object: &Object) -> bool {
     object.contains_key("action") && object.contains_key("observation") && !object.contains_key("instance_id")
 }
 
+/// An event of a log; rows with an issue of their own are none.
+fn is_event(object: &Object) -> bool {
+    matches!(object.get("event_type"), Some(Value::String(_)))
+        && ["timestamp", "session_id"].iter().any(|key| object.contains_key(*key))
+        && !object.contains_key("instance_id")
+}
+
 fn detect_object(object: &Object) -> Option<SourceFormat> {
     use SourceFormat as F;
     let has = |key: &str| object.contains_key(key);
@@ -56,6 +63,7 @@ fn detect_object(object: &Object) -> Option<SourceFormat> {
             && ["issue", "comment_success", "result_explanation"].iter().any(|key| has(key)));
     let with_patch =
         ["model_patch", "generated_patch", "trajectory_id", "instance_id"].iter().any(|key| has(key));
+    let numbered = has("repo") && has("number");
     let outcome_lists = list("passed") || list("failed") || list("missing") || has("results");
     let rules = [
         ((has("exit") && has("source")) || list("turns"), F::Native),
@@ -65,12 +73,17 @@ fn detect_object(object: &Object) -> Option<SourceFormat> {
         (list("agent_steps"), F::TraeAgent),
         (list("patches"), F::Trae),
         (list("diffs"), F::Augment),
+        (is_event(object), F::CodeFuse),
+        (list("conversations"), F::LlamaFactory),
         (has("candidate_id") && has("patch") && !has("messages"), F::Pool),
         (list("messages") && (nested("info") || has("trajectory_format")), F::MiniSweAgent),
         (listish("trajectory") && with_patch, F::Nebius),
         (listish("messages") && (has("instance_id") || has("docker_image")), F::SweSmith),
         (has("model_patch") && AGENTLESS.iter().any(|key| has(key)), F::Agentless),
         (has("model_patch"), F::Predictions),
+        (has("fix_patch") && numbered && BENCHMARK.iter().any(|key| has(key)), F::Issues),
+        (has("fix_patch") && numbered, F::Predictions),
+        (has("valid") && numbered && has("fix_patch_result"), F::SweBenchReport),
         (has("instance_id") && has("kind") && outcome_lists, F::TestRuns),
         (has("instance_id") && list("tests_passing_in_original_repo"), F::TestRuns),
         (has("instance_id") && (has("problem_statement") || has("issue")), F::Issues),
@@ -79,6 +92,9 @@ fn detect_object(object: &Object) -> Option<SourceFormat> {
     ];
     rules.into_iter().find_map(|(holds, format)| holds.then_some(format)).or_else(|| detect_dict(object))
 }
+
+/// Fields of Multi-SWE-bench's own rows, whose `fix_patch` is the reference.
+pub(super) const BENCHMARK: &[&str] = &["test_patch", "resolved_issues", "base", "fix_patch_result"];
 
 /// Fields that Agentless writes beside `model_patch`.
 const AGENTLESS: &[&str] = &[

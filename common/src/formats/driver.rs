@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 
 use super::context::{CandidateRecord, Problem, ReadContext, ReadError, ReadReport, Record};
-use super::convert::{CandidateDraft, Draft, FileHint, convert};
+use super::convert::{CandidateDraft, Draft, EventLog, FileHint, convert};
 use super::detect::{is_message, is_r2e_step};
 use super::ids::{NameIds, base_of_path, ids_in_path};
 use super::json::Object;
@@ -62,6 +62,8 @@ pub(super) struct Driver<'c, 's, 'f> {
     last_format: Option<SourceFormat>,
     /// How often each candidate id came up, to keep them unique within the file.
     seen: BTreeMap<(String, String), u32>,
+    /// Events of the run that is being read, in a format of events.
+    log: Option<EventLog>,
 }
 
 impl<'c, 's, 'f> Driver<'c, 's, 'f> {
@@ -73,11 +75,13 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
             name: ids_in_path(&ctx.name),
             last_format: None,
             seen: BTreeMap::new(),
+            log: None,
         }
     }
 
     fn finish(mut self, outcome: Result<(), Stop>) -> Result<ReadReport, ReadError> {
         let file = || self.ctx.name.clone();
+        let outcome = outcome.and_then(|()| self.end_of_log());
         match outcome {
             Ok(()) => {}
             Err(Stop::Asked) => self.report.stopped = true,
@@ -127,6 +131,10 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
         if detected.is_some() {
             self.last_format = detected;
         }
+        let value = match value {
+            Value::Object(event) if format == SourceFormat::CodeFuse => return self.event(event, line),
+            other => other,
+        };
         let name = self.name.clone();
         match convert(value, format, FileHint { name: &name }) {
             Ok(drafts) => {
@@ -135,6 +143,32 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
             }
             Err(reject) => self.problem(line, fail(format!("not a {format} record: {reject}"))),
         }
+    }
+
+    /// Takes in an event; one of another session begins another run.
+    fn event(&mut self, event: Object, line: Option<u64>) -> Result<(), Stop> {
+        if self.log.as_ref().is_some_and(|log| log.is_other(&event)) {
+            self.end_of_log()?;
+        }
+        let limit = self.ctx.limits.document_bytes;
+        let log = self.log.get_or_insert_default();
+        let room = log.bytes() <= limit;
+        if room {
+            log.add(event);
+        }
+        if room && log.bytes() > limit {
+            let reason =
+                format!("the events are over the limit of {limit} bytes; those after this one are left out");
+            return self.problem(line, reason);
+        }
+        Ok(())
+    }
+
+    fn end_of_log(&mut self) -> Result<(), Stop> {
+        let Some(log) = self.log.take() else { return Ok(()) };
+        *self.report.formats.entry(SourceFormat::CodeFuse).or_default() += 1;
+        let draft = log.finish(&self.name);
+        self.candidate(draft)
     }
 
     fn hand_over(&mut self, draft: Draft) -> Result<(), Stop> {
@@ -218,7 +252,7 @@ fn is_conversation(items: &[Value]) -> bool {
 
 /// Predictions as a dict by instance, rather than a single one.
 fn is_dict_of_rows(object: &Object) -> bool {
-    !object.contains_key("model_patch") && !object.contains_key("instance_id")
+    !["model_patch", "fix_patch", "instance_id"].iter().any(|field| object.contains_key(*field))
 }
 
 fn unknown(value: &Value) -> String {

@@ -3,7 +3,7 @@
 /// File endings that are not part of an id, longest first.
 const ENDINGS: &[&str] = &[".gz", ".zst", ".xz", ".jsonl", ".ndjson", ".json", ".traj", ".pred", ".txt"];
 /// File names that scaffolds give to the results of every run.
-const EVERY_RUN: &[&str] = &["output", "preds", "all_preds", "predictions"];
+const EVERY_RUN: &[&str] = &["output", "preds", "all_preds", "predictions", "trajectory", "llm_messages"];
 /// Names that say nothing about the issue.
 const GENERIC: &[&str] = &[
     "output",
@@ -21,6 +21,8 @@ const GENERIC: &[&str] = &[
     "sample",
     "test_output",
     "patch",
+    "session",
+    "llm_messages",
 ];
 
 /// An instance id in SWE-bench style (`owner__repo-123`) at the start of a name: the id and the rest of the name.
@@ -63,11 +65,11 @@ pub(super) fn ids_in_path(path: &str) -> NameIds {
     let at = parts.iter().rposition(|part| instance_in_name(part).is_some());
     let (at, instance) = match at {
         Some(at) => (at, instance_in_name(parts[at]).map_or("", |(id, _)| id)),
-        None if is_generic(stem) && parts.len() > 1 => (parts.len() - 2, parts[parts.len() - 2]),
-        None if is_generic(stem) => {
-            return NameIds { instance: String::new(), candidate: stem.to_owned() };
-        }
-        None => (parts.len() - 1, stem),
+        // The file, else the folder that says more; a session is one of many of its folder.
+        None => match parts.iter().rposition(|part| !is_generic(part)) {
+            Some(at) => (at, parts[at]),
+            None => return NameIds { instance: String::new(), candidate: parts.join("/") },
+        },
     };
     let rest: Vec<&str> = parts
         .iter()
@@ -111,14 +113,12 @@ fn stem(file: &str) -> &str {
 }
 
 fn is_generic(stem: &str) -> bool {
-    let word = stem
-        .trim_end_matches(|c: char| c.is_ascii_digit())
-        .trim_end_matches(['-', '_', '.'])
-        .to_ascii_lowercase();
+    let word = stem.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | '.'));
+    let word = word.to_ascii_lowercase();
     let is_hash = stem.len() >= 6
         && stem.bytes().all(|byte| byte.is_ascii_hexdigit())
         && stem.bytes().any(|b| b.is_ascii_digit());
-    word.is_empty() || is_hash || GENERIC.contains(&word.as_str())
+    word.is_empty() || is_hash || word.starts_with("session_") || GENERIC.contains(&word.as_str())
 }
 
 /// The name of an issue in an image name: what follows the last dot (`…x86_64.django__django-1`), else all of it.
@@ -149,6 +149,12 @@ mod tests {
             ("issue-17/issue-17.traj", "issue-17", ""),
             ("issue-17/attempt_3.traj", "issue-17", "attempt_3"),
             ("my-issue.traj", "my-issue", ""),
+            (
+                "issue-17/session_20251019_155858/trajectory.jsonl",
+                "issue-17",
+                "session_20251019_155858/trajectory",
+            ),
+            ("my issue/run 2/é.traj", "é", "my issue/run 2"),
             ("preds.json", "", "preds"),
             ("", "", ""),
         ];

@@ -56,27 +56,32 @@ pub(super) fn take_object(object: &mut Object, key: &str) -> Option<Object> {
     }
 }
 
-/// A finite number.
+/// A finite number, or text that is one.
 pub(super) fn number(value: Option<&Value>) -> Option<f64> {
-    value.and_then(Value::as_f64).filter(|number| number.is_finite())
+    let number = match value? {
+        Value::String(text) => text.trim().parse().ok(),
+        value => value.as_f64(),
+    };
+    number.filter(|number| number.is_finite())
 }
 
-/// A count.
+/// A count, or text that is one.
 pub(super) fn count(value: Option<&Value>) -> Option<u32> {
-    let value = value?;
-    if let Some(whole) = value.as_u64() {
-        return u32::try_from(whole).ok();
-    }
-    value.as_f64().filter(|n| (0.0..=f64::from(u32::MAX)).contains(n) && n.fract() == 0.0).map(|n| n as u32)
+    number(value).filter(|n| (0.0..=f64::from(u32::MAX)).contains(n) && n.fract() == 0.0).map(|n| n as u32)
 }
 
-/// True, false, 0 and 1.
+/// True, false, 0 and 1, or text that is one of them.
 pub(super) fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(truth) => Some(*truth),
         Value::Number(number) => match number.as_f64() {
             Some(0.0) => Some(false),
             Some(1.0) => Some(true),
+            _ => None,
+        },
+        Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
             _ => None,
         },
         _ => None,
@@ -140,6 +145,12 @@ mod tests {
         assert_eq!(count(Some(&json!(3.0))), Some(3));
         assert_eq!(count(Some(&json!(3.5))), None);
         assert_eq!(count(Some(&json!(-1))), None);
+        assert_eq!([json!("12"), json!("x"), json!("1.5")].map(|v| count(Some(&v))), [Some(12), None, None]);
+        assert_eq!(
+            [json!("0.25"), json!("inf"), json!("")].map(|v| number(Some(&v))),
+            [Some(0.25), None, None]
+        );
+        assert_eq!([json!("True"), json!("0")].map(|v| truth(&v)), [Some(true), Some(false)]);
         assert_eq!(
             [json!(1), json!(0.0), json!(true), json!("yes")].map(|v| truth(&v)),
             [Some(true), Some(false), Some(true), None]

@@ -41,6 +41,14 @@ const TOP: &[&str] = &[
     "gold_patch",
     "golden_patch",
     "reference_patch",
+    "run_result",
+    "test_patch_result",
+    "fix_patch_result",
+    "fixed_tests",
+    "f2p_tests",
+    "p2p_tests",
+    "s2p_tests",
+    "n2p_tests",
 ];
 
 /// Fields of the benchmark's own row inside a record (`ds`, `instance`).
@@ -105,6 +113,7 @@ const VERDICTS: &[&str] = &[
     "report.resolved",
     "target",
     "kto_tag",
+    "chosen",
     "label",
 ];
 

@@ -129,7 +129,7 @@ fn function(mut function: Object, id: Option<String>) -> ToolCall {
 pub(super) fn role(name: &str) -> Role {
     match name {
         "system" | "developer" => Role::System,
-        "assistant" | "ai" | "gpt" | "model" | "agent" => Role::Assistant,
+        "assistant" | "ai" | "gpt" | "model" | "agent" | "function_call" => Role::Assistant,
         "tool" | "function" | "observation" | "environment" | "ipython" => Role::Tool,
         _ => Role::User,
     }

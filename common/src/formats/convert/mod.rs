@@ -3,7 +3,9 @@
 mod agentless;
 mod augment;
 mod chat;
+mod code_fuse;
 mod issues;
+mod llama_factory;
 mod mini;
 mod native;
 mod nebius;
@@ -19,6 +21,8 @@ mod swe_smith;
 mod test_runs;
 mod trae;
 mod trae_agent;
+
+pub(super) use code_fuse::EventLog;
 
 use serde_json::Value;
 
@@ -72,10 +76,20 @@ impl Row<'_> {
         self.out.push(Draft::Candidate(Box::new(draft)));
     }
 
-    /// The field `instance_id`, else what the file's name says.
+    /// The field `instance_id`, else what `org`, `repo` and `number` say, else what the file's name says.
     fn instance_id(&self) -> String {
-        json::str_of(&self.object, "instance_id").unwrap_or(&self.hint.name.instance).to_owned()
+        json::str_of(&self.object, "instance_id")
+            .map(str::to_owned)
+            .or_else(|| numbered_id(&self.object))
+            .unwrap_or_else(|| self.hint.name.instance.clone())
     }
+}
+
+/// Multi-SWE-bench names issues by `org`, `repo` and `number`.
+fn numbered_id(object: &Object) -> Option<String> {
+    let (org, repo) = (json::str_of(object, "org")?, json::str_of(object, "repo")?);
+    let repo = repo.rsplit('/').next().unwrap_or(repo);
+    Some(format!("{org}__{repo}-{}", json::count(object.get("number"))?))
 }
 
 /// Converts one row, list or dict of the given format. Only called with what [`super::driver`] cut out: a whole list
@@ -87,6 +101,9 @@ pub(super) fn convert(value: Value, format: SourceFormat, hint: FileHint<'_>) ->
         Value::Array(items) => Object::from_iter([(bare_key(format)?.to_owned(), Value::Array(items))]),
         _ => return Err(Reject::Other("the record is neither an object nor a list".to_owned())),
     };
+    if format == SourceFormat::CodeFuse {
+        return Err(Reject::Other("an event is an object".to_owned()));
+    }
     if format == SourceFormat::SweBenchReport {
         return reports::report(object);
     }
@@ -108,11 +125,14 @@ pub(super) fn convert(value: Value, format: SourceFormat, hint: FileHint<'_>) ->
         SourceFormat::Trae => trae::convert(&mut row),
         SourceFormat::TraeAgent => trae_agent::convert(&mut row),
         SourceFormat::Augment => augment::convert(&mut row),
+        SourceFormat::LlamaFactory => llama_factory::convert(&mut row),
         SourceFormat::Predictions => predictions::convert(&mut row),
         SourceFormat::Pool => pool::convert(&mut row),
         SourceFormat::Issues => issues::convert(&mut row),
         SourceFormat::TestRuns => test_runs::convert(&mut row),
-        SourceFormat::SweBenchReport | SourceFormat::SweBenchRun => unreachable!("handled above"),
+        SourceFormat::CodeFuse | SourceFormat::SweBenchReport | SourceFormat::SweBenchRun => {
+            unreachable!("handled before")
+        }
     }?;
     // What belongs to no candidate is kept as the issue's.
     if !row.stripped.is_empty() {

@@ -48,7 +48,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
             })
             .unwrap_or_else(|| row.instance_id()),
         issue: text(instance, "problem_statement")
-            .or_else(|| text(issue, "body"))
+            .or_else(|| titled(issue?))
             .or_else(|| chat::issue_in(&turns)),
         steps: Some(
             turns.iter().filter(|turn| turn.role == Role::Assistant && !turn.tool_calls.is_empty()).count()
@@ -64,6 +64,12 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     let part = row.object.get("attempt").and_then(Value::as_u64).map(|attempt| format!("attempt-{attempt}"));
     row.candidate(CandidateDraft { part, trajectory, ..CandidateDraft::default() });
     Ok(())
+}
+
+/// The issue as benchmarks give it: its title, then its body.
+fn titled(issue: &Object) -> Option<String> {
+    let part = |key| str_of(issue, key).unwrap_or_default();
+    non_empty(format!("{}\n{}", part("title"), part("body")).trim().to_owned())
 }
 
 /// What OpenHands' own evaluation does to a patch before it is applied: prose before the first `diff --git` goes, line

@@ -6,11 +6,15 @@ use serde_json::Value;
 
 use super::super::json::{Object, Reject, truth};
 use super::super::labels::Stripped;
-use super::Draft;
+use super::{Draft, numbered_id};
 use crate::Outcome;
 
-/// `report.json`, a dict of reports by instance.
-pub(super) fn report(object: Object) -> Result<Vec<Draft>, Reject> {
+/// `report.json`: a dict of reports by instance, or Multi-SWE-bench's report of one, `valid` when the patch resolves it.
+pub(super) fn report(mut object: Object) -> Result<Vec<Draft>, Reject> {
+    if let Some(instance_id) = numbered_id(&object).filter(|_| object.contains_key("valid")) {
+        let resolved = object.shift_remove("valid").as_ref().and_then(truth);
+        return Ok(vec![outcome(instance_id, resolved, "report.valid", object.into_iter().collect())]);
+    }
     let outcome = |(instance_id, report)| {
         let Value::Object(mut report) = report else {
             return Err(Reject::Other(format!("the report of {instance_id} is not an object")));
@@ -43,7 +47,7 @@ const LISTS: &[(&str, Option<bool>)] = &[
 
 /// A run report or leaderboard results: lists of instances. Which candidates were run it does not say.
 pub(super) fn run(object: &Object) -> Result<Vec<Draft>, Reject> {
-    let mut verdicts: BTreeMap<&str, (Option<bool>, &str)> = BTreeMap::new();
+    let mut verdicts: BTreeMap<String, (Option<bool>, &str)> = BTreeMap::new();
     for &(list, verdict) in LISTS {
         match object.get(list) {
             Some(Value::Array(ids)) => {
@@ -51,21 +55,30 @@ pub(super) fn run(object: &Object) -> Result<Vec<Draft>, Reject> {
                     let id = id
                         .as_str()
                         .ok_or(Reject::Type { field: list, expected: "a list of instance ids" })?;
-                    verdicts.insert(id, (verdict, list));
+                    verdicts.insert(plain_id(id), (verdict, list));
                 }
             }
             None | Some(Value::Null | Value::Number(_)) => {}
             Some(_) => return Err(Reject::Type { field: list, expected: "a list of instance ids" }),
         }
     }
-    let outcome = |(id, (resolved, list)): (&str, (Option<bool>, &str))| {
+    let outcome = |(id, (resolved, list)): (String, (Option<bool>, &str))| {
         let stripped = match resolved {
             Some(_) => Stripped::new(),
             None => Stripped::from([(list.to_owned(), Value::Bool(true))]),
         };
-        outcome(id.to_owned(), resolved, list, stripped)
+        outcome(id, resolved, list, stripped)
     };
     Ok(verdicts.into_iter().map(outcome).collect())
+}
+
+/// Multi-SWE-bench writes `org/repo:pr-1` for what is `org__repo-1` elsewhere.
+fn plain_id(id: &str) -> String {
+    let parts = id.split_once(":pr-").and_then(|(repo, number)| Some((repo.split_once('/')?, number)));
+    match parts {
+        Some(((org, repo), number)) => format!("{org}__{repo}-{number}"),
+        None => id.to_owned(),
+    }
 }
 
 fn outcome(instance_id: String, resolved: Option<bool>, source: &str, stripped: Stripped) -> Draft {

@@ -1,0 +1,7 @@
+//! The reader of `code-fuse`.
+
+#![no_main]
+
+use common::SourceFormat;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::read_as(Some(SourceFormat::CodeFuse), data));
