@@ -199,10 +199,10 @@ fn kept(outcome: Outcome, labels: Labels) -> Option<Box<Outcome>> {
 pub fn report_problems(problems: &[Problem], progress: &Progress) {
     const SHOWN: usize = 10;
     for problem in problems.iter().take(SHOWN) {
-        progress.note(&format!("warning: {problem}"));
+        progress.warn(&format!("warning: {problem}"));
     }
     if problems.len() > SHOWN {
         progress
-            .note(&format!("warning: {} more problems; --strict stops at the first", problems.len() - SHOWN));
+            .warn(&format!("warning: {} more problems; --strict stops at the first", problems.len() - SHOWN));
     }
 }

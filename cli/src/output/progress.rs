@@ -16,18 +16,19 @@ pub struct Progress {
     /// When the last plain line was written; `None` on a terminal or when quiet.
     plain: Option<Mutex<Instant>>,
     what: &'static str,
+    quiet: bool,
 }
 
 impl Progress {
     /// Progress over `total` things (0: not known). Quiet shows nothing.
     pub fn new(what: &'static str, total: usize, quiet: bool) -> Self {
         if quiet {
-            return Self { bar: ProgressBar::hidden(), plain: None, what };
+            return Self { bar: ProgressBar::hidden(), plain: None, what, quiet };
         }
         if !std::io::stderr().is_terminal() {
             let bar = ProgressBar::hidden();
             bar.set_length(total as u64);
-            return Self { bar, plain: Some(Mutex::new(Instant::now())), what };
+            return Self { bar, plain: Some(Mutex::new(Instant::now())), what, quiet };
         }
         let bar = if total == 0 { ProgressBar::new_spinner() } else { ProgressBar::new(total as u64) };
         let template = if total == 0 {
@@ -40,7 +41,7 @@ impl Progress {
         );
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, plain: None, what }
+        Self { bar, plain: None, what, quiet }
     }
 
     /// One more is done.
@@ -54,8 +55,15 @@ impl Progress {
         }
     }
 
-    /// Writes a line without disturbing the bar.
+    /// Writes a line without disturbing the bar, unless quiet.
     pub fn note(&self, line: &str) {
+        if !self.quiet {
+            self.warn(line);
+        }
+    }
+
+    /// Writes a line without disturbing the bar, even when quiet: something was left out.
+    pub fn warn(&self, line: &str) {
         self.bar.suspend(|| say(line));
     }
 

@@ -119,7 +119,7 @@ fn tests(summary: Option<&TestSummary>) -> String {
 }
 
 fn why(ranked: &Ranked) -> String {
-    let text = ranked.reasons.iter().take(2).cloned().collect::<Vec<_>>().join("; ");
+    let text = ranked.reasons.first().cloned().unwrap_or_default();
     if let (Some(stage), true) = (ranked.dropped, text.is_empty()) {
         return stage_words(stage).to_owned();
     }
@@ -181,7 +181,7 @@ mod tests {
             "87.5 %",
             "A ×3",
             "keeps 2/3",
-            "three agree; all tests pass",
+            "three agree",
             "its patch is empty",
             "without verifier: none is configured",
         ];

@@ -48,6 +48,7 @@ fn json_holds_every_candidate_once_in_order() {
         assert_eq!(selection["chosen"], candidates[0]["candidate_id"]);
         let confidence = selection["confidence"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&confidence));
+        assert!(candidates.iter().all(|one| !one["reasons"].as_array().unwrap().is_empty()), "{issue}");
     }
 }
 

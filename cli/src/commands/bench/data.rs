@@ -1,9 +1,9 @@
 //! What the benchmark works on: a pool and trajectories, real or made up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write as _};
+use std::io::{BufRead, BufReader, BufWriter, Read as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -86,30 +86,48 @@ pub(super) fn issues(pool: &Path) -> Result<Issues> {
     Ok(issues)
 }
 
-/// Sixteen trajectory files of 0.1 to 1.5 MB: name and content.
+/// Sixteen trajectory files of 0.1 to 1.5 MB, small and large ones alike: name and content.
 pub(super) fn trajectories(archive: Option<&Path>) -> Result<Vec<(String, Value)>> {
     let Some(path) = archive else { return Ok((0..TOGETHER).map(made_up_trajectory).collect()) };
+    let mut sizes = Vec::new();
+    each_file(path, &mut |name, file| {
+        if SIZES.contains(&file.size()) {
+            sizes.push((file.size(), name));
+        }
+        Ok(())
+    })?;
+    sizes.sort();
+    // Spread evenly over the sizes that there are, from the smallest to the largest.
+    let last = sizes.len().saturating_sub(1);
+    let wanted: BTreeSet<&str> =
+        (0..TOGETHER).filter_map(|at| Some(sizes.get(at * last / (TOGETHER - 1))?.1.as_str())).collect();
+    let mut found = Vec::new();
+    each_file(path, &mut |name, file| {
+        if wanted.contains(name.as_str()) {
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
+            found.push((name, formats::parse_json(&text)?));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+type Entry<'a> = tar::Entry<'a, Box<dyn BufRead + 'static>>;
+
+/// Hands over every file of an archive.
+fn each_file(path: &Path, then: &mut dyn FnMut(String, &mut Entry<'_>) -> Result<()>) -> Result<()> {
     let cannot = || format!("cannot read {} as a tar archive", path.display());
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut archive = tar::Archive::new(formats::decompress(BufReader::new(file)).with_context(cannot)?);
-    let mut found = Vec::new();
     for entry in archive.entries().with_context(cannot)? {
         let mut entry = entry.with_context(cannot)?;
-        if !entry.header().entry_type().is_file() || !SIZES.contains(&entry.size()) {
-            continue;
-        }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let mut text = Vec::new();
-        entry.read_to_end(&mut text).with_context(cannot)?;
-        // Every few files one, so that the sizes are mixed.
-        if let Ok(document) = formats::parse_json(&text) {
-            found.push((name, document));
-        }
-        if found.len() == TOGETHER {
-            break;
+        if entry.header().entry_type().is_file() {
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            then(name, &mut entry).with_context(cannot)?;
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A mini-swe-agent run of 100 to 1,500 kB.
