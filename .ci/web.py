@@ -191,18 +191,26 @@ def read(browser, base, shots):
     return shown
 
 
-def click_through(browser, shown, shots):
+def show_candidate(browser, row):
+    """Follows the link in a row of the ranking and waits until htmx has put the new panel in place."""
+    browser.js("document.querySelector('#candidate').dataset.old = 'yes'")
+    browser.click(f"#candidates tbody tr:nth-child({row}) th a")
+    # htmx listens to new content only once it has settled.
+    ready = "#candidate:not([data-old], .htmx-added, .htmx-settling)"
+    shown = f"document.querySelector('{ready} #h-candidate').textContent.startsWith('{row}')"
+    browser.wait(shown, f"candidate {row} is shown")
+
+
+def click_through(browser, shots):
     browser.js("window.__same = true")
-    browser.click("#candidates tbody tr:nth-child(2) th a")
-    browser.wait("document.querySelector('#h-candidate').textContent.startsWith('2')", "the second candidate is shown")
+    show_candidate(browser, 2)
     assert browser.js("window.__same && location.search.startsWith('?candidate=')"), "htmx replaced the panel only"
     browser.js("history.back()")
     browser.wait("document.querySelector('#h-candidate').textContent.startsWith('1')", "going back works")
     with_turns = browser.js(
         "[...document.querySelectorAll('#candidates tbody th a')].findIndex(a => a.textContent.startsWith('sweagent'))"
     )
-    browser.click(f"#candidates tbody tr:nth-child({with_turns + 1}) th a")
-    browser.wait("!!document.querySelector('details.trajectory')", "a candidate has a trajectory")
+    show_candidate(browser, with_turns + 1)
     browser.js("document.querySelector('details.trajectory').open = true")
     browser.wait("document.querySelectorAll('details.turn').length > 2", "the trajectory is loaded when it is opened")
     browser.picture(shots, "trajectory.png")
@@ -251,8 +259,7 @@ def stays_inert(browser, selection):
     browser.wait("!!document.querySelector('#candidate')", "the hostile selection has a page")
     browser.js("document.querySelector('details.trajectory').open = true")
     browser.wait("document.querySelectorAll('details.turn').length === 3", "its trajectory is loaded")
-    browser.click("#candidates tbody tr:nth-child(2) th a")
-    browser.wait("document.querySelector('#h-candidate').textContent.startsWith('2')", "ids may hold anything")
+    show_candidate(browser, 2)
     browser.js("document.querySelector('#compare form').requestSubmit()")
     browser.wait("document.querySelectorAll('#compared .pair > section').length === 2", "also in forms")
     browser.click("#outcome tbody tr:last-child input[value=no]")
@@ -298,7 +305,7 @@ def main():
     browser = Browser(path, profile, base)
     try:
         shown = read(browser, base, shots)
-        click_through(browser, shown, shots)
+        click_through(browser, shots)
         report(browser, base, shown, shots)
         without_scripts(browser, base, shown)
         stays_inert(browser, hostile(base))
