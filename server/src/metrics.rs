@@ -6,10 +6,13 @@ use axum::{Router, routing::get};
 use http::header;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
 /// Upper bounds of the latency buckets in seconds: fine where selections are expected, coarse above.
 const LATENCY_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The process's recorder; installed by the first call, shared by all services in the process.
 pub fn recorder() -> &'static PrometheusHandle {
@@ -43,6 +46,14 @@ pub(crate) fn routes() -> Router {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], recorder().render())
         }),
     )
+}
+
+/// Folds recorded times into the histograms now and then: without it, and with nobody asking for `/metrics`, they would
+/// pile up in memory.
+pub(crate) async fn upkeep(stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(UPKEEP_EVERY)).await.is_some() {
+        recorder().run_upkeep();
+    }
 }
 
 pub(crate) fn in_flight(change: f64) {

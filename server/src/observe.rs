@@ -134,7 +134,7 @@ impl Drop for Seen {
 }
 
 fn log(status: u16, took: Duration, route: &str) {
-    let ms = took.as_secs_f64() * 1e3;
+    let ms = (took.as_secs_f64() * 1e5).round() / 1e2;
     match status {
         500.. => tracing::warn!(status, ms, "answered"),
         499 => tracing::info!(status, ms, "client left"),

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::config::Limits;
+use crate::{config::Limits, metrics};
 
 /// After a stop signal, how long a connection without a request may stay: enough for a head that is on its way.
 const IDLE_GRACE: Duration = Duration::from_millis(200);
@@ -39,6 +39,7 @@ pub async fn serve(
     let tracker = TaskTracker::new();
     let abort = CancellationToken::new();
     let header_timeout = limits.header_timeout.0;
+    tokio::spawn(metrics::upkeep(stop.clone()));
     loop {
         let permit = tokio::select! {
             biased;
