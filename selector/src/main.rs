@@ -1,5 +1,7 @@
 //! `entropo-selector`: the selection service by itself, for deployment.
 
+use std::{io::Write as _, process::ExitCode};
+
 use clap::Parser;
 use selector::http::{Settings, start};
 use server::{
@@ -19,11 +21,20 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: a stack says nothing to whoever mistyped a key.
+            let _ = writeln!(std::io::stderr(), "entropo-selector: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let loaded = load(&Settings::default(), &Sources::process(&args.config))?;
     if args.config.print_config {
-        use std::io::Write as _;
         std::io::stdout().write_all(loaded.to_toml().as_bytes())?;
         return Ok(());
     }

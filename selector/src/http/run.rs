@@ -12,11 +12,11 @@ use super::{Scorer, Service, Settings, adapters::Adapter, router};
 /// How often what has expired is deleted.
 const PURGE_EVERY: Duration = Duration::from_mins(5);
 
-/// Why the service cannot start.
+/// Why the service cannot start. The cause is the error's source: print the whole chain.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database cannot be opened.
-    #[error("cannot open the database {url}: {source}")]
+    #[error("cannot open the database {url}")]
     Store {
         /// Its URL without the password.
         url: String,
@@ -24,7 +24,7 @@ pub enum StartError {
         source: StoreError,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {addr}: {source}{}", busy_hint(source))]
+    #[error("cannot listen on {addr}{}", hint(source))]
     Bind {
         /// The address.
         addr: SocketAddr,
@@ -42,11 +42,11 @@ pub enum StartError {
     },
 }
 
-fn busy_hint(error: &io::Error) -> &'static str {
+fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; stop what is using the port, or choose another with --bind",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges, choose another with --bind",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::AddrInUse => " (stop what is using the port, or choose another with --bind)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need privileges, choose another with --bind)",
+        io::ErrorKind::AddrNotAvailable => " (this machine has no such address)",
         _ => "",
     }
 }

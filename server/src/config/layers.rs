@@ -55,7 +55,7 @@ pub struct Loaded<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file that was asked for cannot be read.
-    #[error("cannot read the configuration file {}: {source}", path.display())]
+    #[error("cannot read the configuration file {}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
