@@ -14,8 +14,8 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
     "$venv/bin/pip" --quiet install "schemathesis==$version"
 fi
 
-cargo build --quiet -p selector --bin entropo-selector
-binary=${CARGO_TARGET_DIR:-$root/target}/debug/entropo-selector
+if [ -z "${ENTROPO_BIN_DIR:-}" ]; then cargo build --quiet --locked -p selector --bin entropo-selector; fi
+binary=${ENTROPO_BIN_DIR:-${CARGO_TARGET_DIR:-$root/target}/debug}/entropo-selector
 scratch=$(mktemp -d)
 log=$scratch/log
 "$binary" --bind 127.0.0.1:0 --database "sqlite://$scratch/entropo.db" --log-format json --log-level warn,selector=info \

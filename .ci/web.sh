@@ -20,8 +20,8 @@ if [ -z "$browser" ]; then
     exit 1
 fi
 
-cargo build --quiet --locked -p cli --bin entropo
-binary=${CARGO_TARGET_DIR:-target}/debug/entropo
+if [ -z "${ENTROPO_BIN_DIR:-}" ]; then cargo build --quiet --locked -p cli --bin entropo; fi
+binary=${ENTROPO_BIN_DIR:-${CARGO_TARGET_DIR:-target}/debug}/entropo
 scratch=$(mktemp -d)
 log=$scratch/log
 "$binary" demo --bind 127.0.0.1:0 --database "sqlite://$scratch/entropo.db" >"$log" 2>&1 &
