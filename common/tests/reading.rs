@@ -52,7 +52,10 @@ fn a_bad_line_is_reported_with_its_place_and_the_rest_goes_on() {
     );
     assert!(problems[1].starts_with("all_preds.jsonl:4: element 0: "), "{problems:?}");
     assert!(problems[2].starts_with("all_preds.jsonl:5: "), "{problems:?}");
-    assert_eq!(problems[3], "all_preds.jsonl:6: not a predictions record: field `instance_id` is missing");
+    assert_eq!(
+        problems[3],
+        "all_preds.jsonl:6: cannot be read as predictions: field `instance_id` is missing"
+    );
     let strict = read_bytes(text.as_bytes(), &ReadContext { strict: true, ..ctx });
     assert!(matches!(strict, Err(ReadError::Strict(problem)) if problem.line == Some(2)));
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::ids::instance_in_name;
 use super::json::Object;
 use crate::SourceFormat;
 
@@ -64,6 +65,8 @@ fn detect_object(object: &Object) -> Option<SourceFormat> {
     let with_patch =
         ["model_patch", "generated_patch", "trajectory_id", "instance_id"].iter().any(|key| has(key));
     let numbered = has("repo") && has("number");
+    let steps = object.get("trajectory").and_then(|steps| steps.get(0)).and_then(Value::as_object);
+    let steps = steps.is_some_and(is_r2e_step);
     let outcome_lists = list("passed") || list("failed") || list("missing") || has("results");
     let rules = [
         ((has("exit") && has("source")) || list("turns"), F::Native),
@@ -76,7 +79,8 @@ fn detect_object(object: &Object) -> Option<SourceFormat> {
         (is_event(object), F::CodeFuse),
         (list("conversations"), F::LlamaFactory),
         (has("candidate_id") && has("patch") && !has("messages"), F::Pool),
-        (list("messages") && (nested("info") || has("trajectory_format")), F::MiniSweAgent),
+        (has("messages") && (nested("info") || has("trajectory_format")), F::MiniSweAgent),
+        (list("trajectory") && !with_patch && steps, F::SweAgent),
         (listish("trajectory") && with_patch, F::Nebius),
         (listish("messages") && (has("instance_id") || has("docker_image")), F::SweSmith),
         (has("model_patch") && AGENTLESS.iter().any(|key| has(key)), F::Agentless),
@@ -110,6 +114,13 @@ const AGENTLESS: &[&str] = &[
 
 /// A dict of rows by instance.
 fn detect_dict(object: &Object) -> Option<SourceFormat> {
+    // Some write the patches alone.
+    let is_patch = |(id, patch): (&String, &Value)| {
+        patch.is_string() && instance_in_name(id).is_some_and(|(_, rest)| rest.is_empty())
+    };
+    if !object.is_empty() && object.iter().all(is_patch) {
+        return Some(SourceFormat::Predictions);
+    }
     let row = object.values().find_map(Value::as_object)?;
     if row.contains_key("model_patch") {
         Some(SourceFormat::Predictions)

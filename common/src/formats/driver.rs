@@ -93,6 +93,7 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
 
     /// A row, a conversation, or a list or dict of rows.
     pub(super) fn document(&mut self, value: Value, line: Option<u64>) -> Result<(), Stop> {
+        let value = unwrapped(value);
         let format = self.ctx.format.or_else(|| detect(&value));
         match value {
             Value::Array(items) if !is_conversation(&items) => {
@@ -106,6 +107,9 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
             }
             Value::Object(rows) if format == Some(SourceFormat::Predictions) && is_dict_of_rows(&rows) => {
                 for (key, mut item) in rows {
+                    if item.is_string() {
+                        item = Value::Object(Object::from_iter([("model_patch".to_owned(), item)]));
+                    }
                     if let Value::Object(row) = &mut item
                         && !row.contains_key("instance_id")
                     {
@@ -141,7 +145,7 @@ impl<'c, 's, 'f> Driver<'c, 's, 'f> {
                 *self.report.formats.entry(format).or_default() += 1;
                 drafts.into_iter().try_for_each(|draft| self.hand_over(draft))
             }
-            Err(reject) => self.problem(line, fail(format!("not a {format} record: {reject}"))),
+            Err(reject) => self.problem(line, fail(format!("cannot be read as {format}: {reject}"))),
         }
     }
 
@@ -250,6 +254,29 @@ fn is_conversation(items: &[Value]) -> bool {
     first.is_some_and(|first| is_message(first) || is_r2e_step(first))
 }
 
+/// Fields under which exports keep their rows.
+const WRAPPERS: &[&str] = &["rows", "data", "predictions", "trajectories", "candidates", "instances"];
+
+/// The rows of an export that wraps them, such as `{"rows": [{"row": …}]}`; anything else as it is.
+fn unwrapped(value: Value) -> Value {
+    if detect(&value).is_some() {
+        return value;
+    }
+    let Value::Object(mut object) = value else { return value };
+    let is_rows =
+        |rows: &Value| rows.as_array().is_some_and(|rows| rows.first().is_some_and(Value::is_object));
+    let Some(field) = WRAPPERS.iter().find(|field| object.get(**field).is_some_and(is_rows)) else {
+        return Value::Object(object);
+    };
+    let mut rows = object.remove(*field).unwrap_or_default();
+    for row in rows.as_array_mut().into_iter().flatten() {
+        if let Some(inner @ Value::Object(_)) = row.get_mut("row") {
+            *row = inner.take();
+        }
+    }
+    rows
+}
+
 /// Predictions as a dict by instance, rather than a single one.
 fn is_dict_of_rows(object: &Object) -> bool {
     !["model_patch", "fix_patch", "instance_id"].iter().any(|field| object.contains_key(*field))
@@ -264,5 +291,5 @@ fn unknown(value: &Value) -> String {
         Value::Array(_) => "a list".to_owned(),
         _ => "neither an object nor a list".to_owned(),
     };
-    format!("no known format: {what}; name the format if it is one of them")
+    format!("no known format: {what}; name the format (`--format`) if it is one of them")
 }

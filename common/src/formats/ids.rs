@@ -74,14 +74,20 @@ pub(super) fn ids_in_path(path: &str) -> NameIds {
     let rest: Vec<&str> = parts
         .iter()
         .enumerate()
-        .map(|(index, part)| match part.strip_prefix(instance) {
-            Some(rest) => rest.trim_start_matches(['-', '_', '.']),
+        .map(|(index, part)| match after(part, instance) {
             None if index == at => "",
-            None => part,
+            rest => rest.unwrap_or(part),
         })
         .filter(|part| !part.is_empty())
         .collect();
     NameIds { instance: instance.to_owned(), candidate: rest.join("/") }
+}
+
+/// What follows the instance at the start of a part of a path; `None` when it is not there as a whole.
+fn after<'a>(part: &'a str, instance: &str) -> Option<&'a str> {
+    let rest = part.strip_prefix(instance).filter(|_| !instance.is_empty())?;
+    let name = rest.trim_start_matches(['-', '_', '.']);
+    (rest.is_empty() || name.len() < rest.len()).then_some(name)
 }
 
 /// What names the candidates of a file that says the issues itself: its path without ending and issue.
@@ -90,10 +96,7 @@ pub(super) fn base_of_path(path: &str, instance: &str) -> String {
     let mut parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
     let Some(file) = parts.pop() else { return String::new() };
     parts.push(stem(file));
-    let rest = parts.into_iter().map(|part| match part.strip_prefix(instance) {
-        Some(rest) if !instance.is_empty() => rest.trim_start_matches(['-', '_', '.']),
-        _ => part,
-    });
+    let rest = parts.into_iter().map(|part| after(part, instance).unwrap_or(part));
     let mut rest: Vec<&str> = rest.filter(|part| !part.is_empty()).collect();
     // A folder a run, the same file name in each: the folder says it all.
     if rest.len() > 1 && rest.last().is_some_and(|last| EVERY_RUN.contains(last)) {
@@ -169,6 +172,8 @@ mod tests {
         assert_eq!(base_of_path("output.jsonl", ""), "output");
         assert_eq!(base_of_path("r1/x__y-1/x__y-1.pred", "x__y-1"), "r1");
         assert_eq!(base_of_path("", "x__y-1"), "");
+        assert_eq!(base_of_path("aug/a.jsonl", "a"), "aug");
+        assert_eq!(base_of_path("runs/x__y-12.traj", "x__y-1"), "runs/x__y-12");
     }
 
     #[test]

@@ -23,6 +23,38 @@ pub(super) fn str_of<'a>(object: &'a Object, key: &str) -> Option<&'a str> {
     object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
+/// The field as an id: text, or a whole number as text.
+pub(super) fn id_of(object: &Object, key: &str) -> Option<String> {
+    match object.get(key)? {
+        Value::String(text) => non_empty(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Removes the field, which holds a patch when it holds anything.
+pub(super) fn take_patch(object: &mut Object, field: &'static str) -> Result<Option<String>, Reject> {
+    take(object, field).map_or(Ok(None), |value| patch_in(value, field))
+}
+
+/// The value of this field as a patch; null is none.
+pub(super) fn patch_in(value: Value, field: &'static str) -> Result<Option<String>, Reject> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(patch) => Ok(Some(patch)),
+        _ => Err(Reject::Type { field, expected: "a patch as text" }),
+    }
+}
+
+/// Removes the field, which holds a list, or JSON text of one; null is the empty one.
+pub(super) fn take_items(object: &mut Object, field: &'static str) -> Result<Vec<Value>, Reject> {
+    match object.get(field) {
+        None => Err(Reject::Missing(field)),
+        Some(Value::Null) => Ok(Vec::new()),
+        Some(_) => take_list(object, field).ok_or(Reject::Type { field, expected: "a list" }),
+    }
+}
+
 /// Removes the field.
 pub(super) fn take(object: &mut Object, key: &str) -> Option<Value> {
     object.get_mut(key).map(Value::take)

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Parses one JSON document, leniently.
 ///
 /// A UTF-8 BOM is passed over; `NaN`, `Infinity`, `-Infinity` and numbers beyond the range of a double become
-/// null; lone surrogates and invalid UTF-8 become U+FFFD; raw control characters in strings are kept. Of
+/// null; a comma before a closing bracket is passed over; lone surrogates and invalid UTF-8 become U+FFFD; raw control characters in strings are kept. Of
 /// duplicate keys the last counts. NUL and ANSI escapes stay as they are.
 ///
 /// # Errors
@@ -22,6 +22,31 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     })
 }
 
+/// Parses documents that follow each other with nothing or white space in between, or one with a comma after it, as a
+/// row cut out of a list has.
+///
+/// # Errors
+///
+/// As [`parse_json`] of the whole.
+pub(super) fn parse_documents(bytes: &[u8]) -> Result<Vec<Value>, serde_json::Error> {
+    let error = match parse_json(bytes) {
+        Ok(value) => return Ok(vec![value]),
+        Err(error) => error,
+    };
+    let trimmed = bytes.trim_ascii_end();
+    if let Some(row) = trimmed.strip_suffix(b",") {
+        return parse_json(row).map(|value| vec![value]).map_err(|_| error);
+    }
+    if error.is_eof() {
+        return Err(error);
+    }
+    let cleaned = clean(bytes);
+    let bytes = cleaned.as_deref().unwrap_or(bytes);
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let documents = serde_json::Deserializer::from_slice(bytes).into_iter();
+    documents.collect::<Result<Vec<Value>, _>>().map_err(|_| error)
+}
+
 /// The input with Python's liberties taken out; `None` when there are none.
 fn clean(bytes: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(bytes);
@@ -30,6 +55,7 @@ fn clean(bytes: &[u8]) -> Option<Vec<u8>> {
     while let Some(&byte) = cleaner.input.get(cleaner.at) {
         changed |= match byte {
             b'"' => cleaner.string(),
+            b',' => cleaner.comma(),
             b'N' | b'I' | b'-' | b'0'..=b'9' => cleaner.number(),
             _ => cleaner.copy(1),
         };
@@ -56,6 +82,12 @@ impl Cleaner<'_> {
         self.out.extend_from_slice(by);
         self.at += count;
         true
+    }
+
+    /// A comma before a closing bracket goes.
+    fn comma(&mut self) -> bool {
+        let next = self.input[self.at + 1..].iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(next, Some(b']' | b'}')) { self.replace(1, b"") } else { self.copy(1) }
     }
 
     fn number(&mut self) -> bool {
@@ -128,6 +160,7 @@ mod tests {
             (br#""\\udc80 NaN -Infinity""#, json!("\\udc80 NaN -Infinity")),
             (br#"["\\", NaN]"#, json!(["\\", null])),
             (br#""a\u0000b\u001b[31m""#, json!("a\u{0}b\u{1b}[31m")),
+            (b"[1, {\"a\": 2,}, \n]", json!([1, {"a": 2}])),
             (b"\"tab\tand \xff\"", json!("tab\tand \u{fffd}")),
             (b"\xef\xbb\xbf {\"a\": 1, \"a\": 2}\r", json!({"a": 2})),
         ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::json::{Reject, take, take_str};
+use super::super::json::{Reject, take, take_patch};
 use super::{CandidateDraft, Draft, Row};
 use crate::{SourceFormat, TestKind, TestRun, TestStatus, Trajectory};
 
@@ -39,7 +39,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         tests,
         trajectory: Trajectory {
             instance_id,
-            patch: take_str(&mut row.object, "model_patch"),
+            patch: take_patch(&mut row.object, "model_patch")?,
             source: SourceFormat::Agentless,
             ..Trajectory::default()
         },

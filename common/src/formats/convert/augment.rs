@@ -2,22 +2,25 @@
 
 use serde_json::Value;
 
-use super::super::json::{Reject, non_empty, str_of, take_list, take_str};
+use super::super::json::{Reject, id_of, non_empty, patch_in, take_items, take_str};
 use super::super::labels::Stripped;
 use super::{CandidateDraft, Draft, Row};
 use crate::{SourceFormat, Trajectory};
 
 pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
-    let instance_id = str_of(&row.object, "id").map_or_else(|| row.instance_id(), str::to_owned);
+    let instance_id = id_of(&row.object, "id").unwrap_or_else(|| row.instance_id());
     if instance_id.is_empty() {
         return Err(Reject::Missing("id"));
     }
-    let diffs = take_list(&mut row.object, "diffs").ok_or(Reject::Missing("diffs"))?;
+    let diffs = take_items(&mut row.object, "diffs")?;
     let issue = take_str(&mut row.object, "instruction").and_then(non_empty);
-    let labels = match row.stripped.remove("eval_outcomes") {
-        Some(Value::Array(labels)) if labels.len() == diffs.len() => labels,
-        _ => Vec::new(),
+    let fits = |labels: &Value| labels.as_array().is_some_and(|labels| labels.len() == diffs.len());
+    let labels = if row.stripped.get("eval_outcomes").is_some_and(fits) {
+        row.stripped.remove("eval_outcomes")
+    } else {
+        None
     };
+    let labels = labels.unwrap_or_default();
     for (index, diff) in diffs.into_iter().enumerate() {
         let mut stripped = Stripped::new();
         if let Some(label) = labels.get(index) {
@@ -29,7 +32,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
             trajectory: Trajectory {
                 instance_id: instance_id.clone(),
                 issue: issue.clone(),
-                patch: diff.as_str().map(str::to_owned),
+                patch: patch_in(diff, "diffs")?,
                 source: SourceFormat::Augment,
                 ..Trajectory::default()
             },

@@ -8,7 +8,7 @@ use crate::{Role, SourceFormat, ToolCall, Trajectory, Turn};
 
 /// A bare list of messages, or an object with nothing but `messages`.
 pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
-    let messages = take_list(&mut row.object, "messages").ok_or(Reject::Missing("messages"))?;
+    let messages = json::take_items(&mut row.object, "messages")?;
     let turns = turns(messages)?;
     let draft = CandidateDraft {
         trajectory: Trajectory {
@@ -29,8 +29,10 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
 pub(super) fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, Reject> {
     let mut turns: Vec<Turn> = Vec::with_capacity(messages.len());
     for (index, message) in messages.into_iter().enumerate() {
-        let Value::Object(message) = message else {
-            return Err(Reject::Other(format!("message {} is not an object", index + 1)));
+        let message = match message {
+            Value::Object(message) => message,
+            Value::Null => continue,
+            _ => return Err(Reject::Other(format!("message {} is not an object", index + 1))),
         };
         let mut turn = turn(message);
         // Later "system" messages are observations of scaffolds without a tool role.

@@ -12,8 +12,9 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     if instance_id.is_empty() {
         return Err(Reject::Missing("instance_id"));
     }
-    let text = take_str(&mut row.object, "problem_statement")
-        .or_else(|| take_str(&mut row.object, "issue"))
+    let text = ["problem_statement", "issue"]
+        .into_iter()
+        .find_map(|field| take_str(&mut row.object, field).and_then(non_empty))
         .or_else(|| resolved_issues(row))
         .ok_or(Reject::Missing("problem_statement"))?;
     move_fields(&mut row.object, &["patch", "fix_patch", "hints_text"], "", &mut row.stripped);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::json::{Object, Reject, non_empty, take, take_list, take_str};
+use super::super::json::{Object, Reject, non_empty, take, take_items, take_str};
 use super::super::labels::Stripped;
 use super::{CandidateDraft, Draft, Row, chat};
 use crate::{Role, SourceFormat, Trajectory, Turn};
@@ -13,14 +13,14 @@ const ADDRESS: usize = 12;
 /// A row is a candidate; one of `chosen` and `rejected` is two, of which the chosen one counts as resolved, as where
 /// EntroPO writes such rows. Rows of one prompt are of one issue, for they name none.
 pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
-    let messages = take_list(&mut row.object, "conversations").ok_or(Reject::Missing("conversations"))?;
+    let messages = take_items(&mut row.object, "conversations")?;
     let mut turns = turns(messages)?;
     if let Some(system) = take_str(&mut row.object, "system").and_then(non_empty)
         && turns.first().is_none_or(|turn| turn.role != Role::System)
     {
         turns.insert(0, Turn { role: Role::System, content: system, ..Turn::default() });
     }
-    let named = super::json::str_of(&row.object, "instance_id").map(str::to_owned);
+    let named = super::json::id_of(&row.object, "instance_id");
     let instance_id = named.unwrap_or_else(|| address(&turns));
     row.object.insert("instance_id".to_owned(), Value::from(instance_id.clone()));
     let trajectory = |turns: Vec<Turn>| Trajectory {

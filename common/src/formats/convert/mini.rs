@@ -1,11 +1,14 @@
 //! mini-swe-agent `.traj.json`, versions 1 and 1.1.
 
-use super::super::json::{Reject, count, non_empty, number, take_list, take_object, take_str};
+use serde_json::Value;
+
+use super::super::json::{Reject, count, non_empty, number, take_items, take_object, take_patch, take_str};
 use super::{CandidateDraft, Row, chat, swe_agent};
 use crate::{Role, SourceFormat, Trajectory, Turn};
 
 pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
-    let messages = take_list(&mut row.object, "messages").ok_or(Reject::Missing("messages"))?;
+    let messages = take_items(&mut row.object, "messages")?;
+    let handed_in = handed_in(&messages);
     let mut turns = chat::turns(messages)?;
     if turns.is_empty()
         && let Some(log) = take_str(&mut row.object, "context")
@@ -13,7 +16,8 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         turns = from_log(&log);
     }
     let mut info = take_object(&mut row.object, "info").unwrap_or_default();
-    let patch = take_str(&mut info, "submission");
+    let patch = take_patch(&mut info, "submission")?;
+    let patch = patch.filter(|patch| !patch.is_empty() || handed_in.is_none()).or(handed_in);
     let exit_raw = take_str(&mut info, "exit_status").and_then(non_empty);
     let stats = info.get("model_stats");
     let calls = count(stats.and_then(|stats| stats.get("api_calls"))).filter(|&calls| calls > 0);
@@ -33,6 +37,12 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     };
     row.candidate(draft);
     Ok(())
+}
+
+/// The patch that the last message says was handed in.
+fn handed_in(messages: &[Value]) -> Option<String> {
+    let patch = messages.last()?.get("extra")?.get("submission")?.as_str()?;
+    non_empty(patch.to_owned())
 }
 
 /// Derived agents keep an empty `messages` and a text log of `|MESSAGE(role="user", id=4)|` sections instead. The log

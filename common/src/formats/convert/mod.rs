@@ -78,8 +78,7 @@ impl Row<'_> {
 
     /// The field `instance_id`, else what `org`, `repo` and `number` say, else what the file's name says.
     fn instance_id(&self) -> String {
-        json::str_of(&self.object, "instance_id")
-            .map(str::to_owned)
+        json::id_of(&self.object, "instance_id")
             .or_else(|| numbered_id(&self.object))
             .unwrap_or_else(|| self.hint.name.instance.clone())
     }

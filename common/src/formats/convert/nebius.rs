@@ -1,20 +1,17 @@
 //! nebius' and nvidia's rows: a conversation under `trajectory` and a patch beside it.
 
-use super::super::json::{Reject, non_empty, take_list, take_str};
+use super::super::json::{Reject, id_of, non_empty, take_items, take_patch, take_str};
 use super::{CandidateDraft, Row, chat, swe_agent};
 use crate::{SourceFormat, Trajectory};
 
 /// The patch is `model_patch` (OpenHands runs) or `generated_patch` (SWE-agent runs).
 pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
-    let messages = take_list(&mut row.object, "trajectory").ok_or(Reject::Missing("trajectory"))?;
+    let messages = take_items(&mut row.object, "trajectory")?;
     let turns = chat::turns(messages)?;
     let patch =
-        take_str(&mut row.object, "model_patch").or_else(|| take_str(&mut row.object, "generated_patch"));
+        take_patch(&mut row.object, "model_patch")?.or(take_patch(&mut row.object, "generated_patch")?);
     let exit_raw = take_str(&mut row.object, "exit_status").and_then(non_empty);
-    let id = ["candidate_id", "trajectory_id"]
-        .into_iter()
-        .find_map(|key| take_str(&mut row.object, key))
-        .and_then(non_empty);
+    let id = ["candidate_id", "trajectory_id"].into_iter().find_map(|key| id_of(&row.object, key));
     let draft = CandidateDraft {
         id,
         trajectory: Trajectory {

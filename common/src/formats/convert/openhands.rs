@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::super::json::{
-    Object, Reject, non_empty, number, str_of, take, take_list, take_object, take_str, take_text,
+    Object, Reject, id_of, non_empty, number, str_of, take, take_list, take_object, take_patch, take_str,
+    take_text,
 };
 use super::super::{exit_status, labels};
 use super::{CandidateDraft, Row, chat, openhands_sdk};
@@ -19,9 +20,10 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         &mut row.stripped,
     );
     let mut result = take_object(&mut row.object, "test_result").unwrap_or_default();
-    let patch = take_str(&mut result, "git_patch").or_else(|| take_str(&mut row.object, "git_patch"));
+    let patch = take_patch(&mut result, "git_patch")?.or(take_patch(&mut row.object, "git_patch")?);
     let history = take_list(&mut row.object, "history");
-    if patch.is_none() && history.is_none() {
+    // A run that broke down leaves them empty.
+    if !["test_result", "git_patch", "history"].iter().any(|field| row.object.contains_key(*field)) {
         return Err(Reject::Missing("history"));
     }
     let (turns, finished) = turns(history.unwrap_or_default());
@@ -40,8 +42,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         |object: Option<&Object>, key| object.and_then(|object| str_of(object, key)).map(str::to_owned);
     let number_of_issue = issue.and_then(|issue| issue.get("number")).and_then(Value::as_u64);
     let trajectory = Trajectory {
-        instance_id: str_of(&row.object, "instance_id")
-            .map(str::to_owned)
+        instance_id: id_of(&row.object, "instance_id")
             .or_else(|| text(instance, "instance_id"))
             .or_else(|| {
                 Some(format!("{}__{}-{}", text(issue, "owner")?, text(issue, "repo")?, number_of_issue?))

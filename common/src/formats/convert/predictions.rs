@@ -1,7 +1,7 @@
 //! SWE-bench predictions: one row of `.jsonl`, list, dict or `.pred`; Multi-SWE-bench's rows, with `fix_patch`.
 
 use super::super::detect::BENCHMARK;
-use super::super::json::{Reject, take_str};
+use super::super::json::{Reject, take_patch};
 use super::{CandidateDraft, Row};
 use crate::{SourceFormat, Trajectory};
 
@@ -20,7 +20,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     }
     let trajectory = Trajectory {
         instance_id,
-        patch: take_str(&mut row.object, field),
+        patch: take_patch(&mut row.object, field)?,
         source: SourceFormat::Predictions,
         ..Trajectory::default()
     };

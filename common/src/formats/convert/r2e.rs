@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::super::ids::instance_of_image;
-use super::super::json::{Object, Reject, non_empty, str_of, take_list, take_str, take_text};
+use super::super::json::{
+    Object, Reject, non_empty, str_of, take_items, take_list, take_patch, take_str, take_text,
+};
 use super::super::labels;
 use super::{CandidateDraft, Row, chat, swe_agent};
 use crate::{Role, SourceFormat, Trajectory, Turn};
@@ -13,7 +15,7 @@ const OPINIONS: &[&str] = &["verifier_prob", "reproduction_test_scores", "finish
 
 pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     labels::move_fields(&mut row.object, OPINIONS, "", &mut row.stripped);
-    let steps = take_list(&mut row.object, "trajectory_steps").ok_or(Reject::Missing("trajectory_steps"))?;
+    let steps = take_items(&mut row.object, "trajectory_steps")?;
     let taken = steps.len() as u32;
     let turns = match take_list(&mut row.object, "history") {
         Some(history) if !history.is_empty() => chat::turns(history)?,
@@ -25,7 +27,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         .or_else(|| str_of(&row.object, "docker_image").map(instance_of_image))
         .map_or_else(|| row.hint.name.instance.clone(), str::to_owned);
     let exit_raw = take_str(&mut row.object, "exit_reason").and_then(non_empty);
-    let patch = take_str(&mut row.object, "output_patch");
+    let patch = take_patch(&mut row.object, "output_patch")?;
     let draft = CandidateDraft {
         trajectory: Trajectory {
             instance_id,

@@ -16,8 +16,10 @@ pub(super) fn report(mut object: Object) -> Result<Vec<Draft>, Reject> {
         return Ok(vec![outcome(instance_id, resolved, "report.valid", object.into_iter().collect())]);
     }
     let outcome = |(instance_id, report)| {
-        let Value::Object(mut report) = report else {
-            return Err(Reject::Other(format!("the report of {instance_id} is not an object")));
+        let mut report = match report {
+            Value::Object(report) => report,
+            Value::Null => Object::new(),
+            _ => return Err(Reject::Other(format!("the report of {instance_id} is not an object"))),
         };
         let resolved = report.shift_remove("resolved").as_ref().and_then(truth);
         Ok(outcome(instance_id, resolved, "report.resolved", report.into_iter().collect()))

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::exit_status;
 use super::super::ids::instance_in_name;
 use super::super::json::{
-    Object, Reject, non_empty, number, str_of, take_list, take_object, take_str, take_text,
+    Object, Reject, count, non_empty, number, str_of, take_list, take_object, take_patch, take_str, take_text,
 };
 use super::super::labels;
 use super::{CandidateDraft, Draft, Row, chat};
@@ -25,14 +25,17 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         row.candidate(CandidateDraft { trajectory, ..CandidateDraft::default() });
         return Ok(());
     }
-    let best = row.object.get("info").and_then(|info| info.get("best_attempt_idx")).and_then(Value::as_u64);
+    let best = row.object.get("info").map(|info| count(info.get("best_attempt_idx")));
+    let best = best.flatten().map(|best| best as usize);
     // A label at the top is of the attempt that was handed in.
     for (index, value) in attempts.into_iter().enumerate() {
-        let Value::Object(mut object) = value else {
-            return Err(Reject::Other(format!("attempt {index} is not an object")));
+        let mut object = match value {
+            Value::Object(object) => object,
+            Value::Null => continue,
+            _ => return Err(Reject::Other(format!("attempt {index} is not an object"))),
         };
         let mut stripped = labels::strip(&mut object);
-        let chosen = best.map(|best| best == index as u64);
+        let chosen = best.map(|best| best == index);
         if chosen == Some(true) {
             stripped.append(&mut row.stripped);
         }
@@ -54,21 +57,23 @@ fn attempt(object: &mut Object, instance_id: String) -> Result<Trajectory, Rejec
         return Err(Reject::Missing("trajectory"));
     }
     let taken = steps.as_ref().map(|steps| steps.len() as u32);
+    let shown = steps.as_deref().and_then(shown);
     let turns = match history {
         Some(history) if !history.is_empty() => {
             let mut turns = Vec::with_capacity(history.len());
-            for item in history {
-                let Value::Object(item) = item else {
-                    return Err(Reject::Type { field: "history", expected: "a list of messages" });
-                };
-                turns.push(turn(item));
+            for (index, item) in history.into_iter().enumerate() {
+                match item {
+                    Value::Object(item) => turns.push(turn(item)),
+                    Value::Null => {}
+                    _ => return Err(Reject::Other(format!("message {} is not an object", index + 1))),
+                }
             }
             turns
         }
         _ => from_steps(steps.unwrap_or_default()),
     };
     let mut info = take_object(object, "info").unwrap_or_default();
-    let patch = take_str(&mut info, "submission");
+    let patch = take_patch(&mut info, "submission")?.or(shown);
     let exit_raw = take_str(&mut info, "exit_status").and_then(non_empty);
     let stats = info.get("model_stats");
     Ok(Trajectory {
@@ -82,6 +87,19 @@ fn attempt(object: &mut Object, instance_id: String) -> Result<Trajectory, Rejec
         exit_raw,
         source: SourceFormat::SweAgent,
     })
+}
+
+/// The patch that the last step shows when it hands one in: all there is when a run ends before its summary is written.
+fn shown(steps: &[Value]) -> Option<String> {
+    let last = steps.last()?;
+    let text = |key| last.get(key).and_then(Value::as_str).unwrap_or_default();
+    if !text("action").trim_start().starts_with("submit") {
+        return None;
+    }
+    let seen = text("observation");
+    let start = if seen.starts_with("diff --git ") { 0 } else { seen.find("\ndiff --git ")? + 1 };
+    let patch = seen[start..].split("\n<<SWE_AGENT_SUBMISSION>>").next()?.trim_end_matches('\n');
+    Some(format!("{patch}\n"))
 }
 
 pub(super) fn exit_of(raw: Option<&str>, patch: Option<&str>) -> crate::ExitStatus {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::json::{Reject, non_empty, take, take_list, take_str};
+use super::super::json::{Reject, id_of, take, take_list, take_str};
 use super::{Draft, Row};
 use crate::{TestKind, TestRun, TestStatus};
 
@@ -36,7 +36,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         return Ok(());
     }
     let kind = take(&mut row.object, "kind").ok_or(Reject::Missing("kind"))?;
-    let kind: TestKind = serde_json::from_value(kind)
+    let kind: TestKind = serde_json::from_value(lower(kind))
         .map_err(|_| Reject::Type { field: "kind", expected: "regression, reproduction or generated" })?;
     let mut results = BTreeMap::new();
     for &(list, status) in LISTS {
@@ -54,6 +54,10 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
         }
     }
     if let Some(given) = take(&mut row.object, "results").filter(|given| !given.is_null()) {
+        let given = match given {
+            Value::Object(given) => given.into_iter().map(|(name, status)| (name, lower(status))).collect(),
+            other => other,
+        };
         let given: BTreeMap<String, TestStatus> =
             serde_json::from_value(given).map_err(|_| Reject::Type {
                 field: "results",
@@ -61,12 +65,29 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
             })?;
         results.extend(given);
     }
+    // An id that cannot be read must not turn the run into one of the unpatched code.
+    let candidate_id = match row.object.get("candidate_id") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(id)) if id.is_empty() => None,
+        Some(_) => Some(
+            id_of(&row.object, "candidate_id")
+                .ok_or(Reject::Type { field: "candidate_id", expected: "text or a whole number" })?,
+        ),
+    };
     let run = TestRun {
-        candidate_id: take_str(&mut row.object, "candidate_id").and_then(non_empty),
+        candidate_id,
         kind,
         suite: take_str(&mut row.object, "suite").unwrap_or_default(),
         results,
     };
     row.out.push(Draft::TestRun { instance_id, run });
     Ok(())
+}
+
+/// Runners write `PASSED` as well as `passed`.
+fn lower(value: Value) -> Value {
+    match value {
+        Value::String(word) => Value::String(word.to_ascii_lowercase()),
+        other => other,
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::super::json::{Reject, take_list, take_str};
+use super::super::json::{Reject, patch_in, take_items, take_list, take_str};
 use super::super::labels::Stripped;
 use super::{CandidateDraft, Draft, Row};
 use crate::{SourceFormat, TestKind, TestRun, TestStatus, Trajectory};
@@ -16,13 +16,16 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
     if instance_id.is_empty() {
         return Err(Reject::Missing("instance_id"));
     }
-    let patches = take_list(&mut row.object, "patches").ok_or(Reject::Missing("patches"))?;
+    let patches = take_items(&mut row.object, "patches")?;
     let issue = take_str(&mut row.object, "issue");
     let broken = broken(take_list(&mut row.object, "regressions"), patches.len())?;
-    let labels = match row.stripped.remove("success_id") {
-        Some(Value::Array(labels)) if labels.len() == patches.len() => labels,
-        _ => Vec::new(),
+    let fits = |labels: &Value| labels.as_array().is_some_and(|labels| labels.len() == patches.len());
+    let labels = if row.stripped.get("success_id").is_some_and(fits) {
+        row.stripped.remove("success_id")
+    } else {
+        None
     };
+    let labels = labels.unwrap_or_default();
     let suite: BTreeSet<&String> = broken.iter().flatten().collect();
     let run = |results| TestRun {
         candidate_id: None,
@@ -52,7 +55,7 @@ pub(super) fn convert(row: &mut Row<'_>) -> Result<(), Reject> {
             trajectory: Trajectory {
                 instance_id: instance_id.clone(),
                 issue: issue.clone(),
-                patch: patch.as_str().map(str::to_owned),
+                patch: patch_in(patch, "patches")?,
                 source: SourceFormat::Trae,
                 ..Trajectory::default()
             },
