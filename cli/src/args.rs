@@ -6,9 +6,9 @@ use crate::commands::{
     bench, completions, demo, eval, fit, ingest, inspect, migrate, select, serve, test_results, token, up,
 };
 
-/// Picks the best of N coding-agent trajectories for an issue.
+/// Picks, of the trajectories that coding agents left for an issue, the one most likely to resolve it.
 #[derive(Debug, Parser)]
-#[command(name = "entropo", bin_name = "entropo", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "entropo", bin_name = "entropo", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

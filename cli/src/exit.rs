@@ -22,7 +22,7 @@ macro_rules! examples {
             "  0  it worked (single bad lines of an input are reported on standard error and skipped)\n",
             "  1  it failed\n",
             "  2  the command line is wrong\n",
-            "  3  an input has a problem and --strict was given"
+            "  3  an input cannot be used: there is nothing in it, or it has a problem and --strict was given"
         )
     };
 }

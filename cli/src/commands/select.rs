@@ -21,7 +21,7 @@ pub const EXAMPLES: &str = crate::examples!(
        entropo select a.traj b.traj.json output.jsonl.gz         files of any format, compressed or not\n  \
        entropo select runs/ --preds preds.json                   the winners as SWE-bench predictions\n  \
        entropo select runs/ --policy majority --min-confidence 0.5\n  \
-       entropo select runs/ --server http://127.0.0.1:8080       let a running service select and remember\n  \
+       entropo select runs/ --server http://127.0.0.1:8080       through a running service\n  \
        entropo select --pool pool.jsonl.xz --trajectories runs.tar.xz --picks picks.jsonl"
 );
 
@@ -42,19 +42,19 @@ pub struct Args {
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub policy: PolicyArgs,
     /// Print the selections as a JSON array instead of tables
-    #[arg(long, conflicts_with = "picks")]
+    #[arg(long, conflicts_with = "picks", help_heading = "Output")]
     pub json: bool,
     /// Write the winners as SWE-bench predictions (.json or .jsonl)
-    #[arg(long, value_name = "FILE", value_parser = preds::check_name)]
+    #[arg(long, value_name = "FILE", value_parser = preds::check_name, help_heading = "Output")]
     pub preds: Option<PathBuf>,
     /// Pick for a whole pool: JSON lines with instance_id, candidate_id, patch; labels in it are ignored
-    #[arg(long, value_name = "FILE", requires = "picks", conflicts_with_all = ["paths", "json"])]
+    #[arg(long, value_name = "FILE", requires = "picks", conflicts_with_all = ["paths", "json"], help_heading = "Whole pools")]
     pub pool: Option<PathBuf>,
     /// Where the trajectories that the pool's rows name are: a folder, or a tar archive, compressed or not
-    #[arg(long, value_name = "PATH", requires = "pool")]
+    #[arg(long, value_name = "PATH", requires = "pool", help_heading = "Whole pools")]
     pub trajectories: Option<PathBuf>,
     /// Write one line `{instance_id, candidate_id, probability}` an issue; candidate_id null where nothing is picked
-    #[arg(long, value_name = "FILE", requires = "pool")]
+    #[arg(long, value_name = "FILE", requires = "pool", help_heading = "Whole pools")]
     pub picks: Option<PathBuf>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
