@@ -404,5 +404,5 @@ fn fuzz_seeds_parse() {
         assert!(!patch.is_empty());
         assert_eq!(Digest::of(&patch), Digest::of(&patch));
     }
-    assert_eq!(files, 10);
+    assert_eq!(files, 13);
 }

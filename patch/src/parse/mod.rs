@@ -1,5 +1,6 @@
 //! Reads any diff an agent emits: keeps what can be read, flags what cannot, never fails.
 
+mod envelope;
 mod hunk;
 mod path;
 
@@ -92,7 +93,7 @@ impl<'a> Parser<'a> {
             // A blank line between files is no prose.
             if prose && !line.trim().is_empty() {
                 if !self.in_prose {
-                    let foreign = line.starts_with("*** Begin Patch") || line.starts_with("<<<<<<< SEARCH");
+                    let foreign = line.starts_with("<<<<<<< SEARCH");
                     let kind = if foreign { FlagKind::ForeignFormat } else { FlagKind::Prose };
                     self.flag(kind, self.at, "text that is no part of a diff was skipped");
                 }
@@ -109,6 +110,9 @@ impl<'a> Parser<'a> {
 
     /// Reads one header line or one hunk; false when the line is neither.
     fn step(&mut self, line: &'a str) -> bool {
+        if self.envelope(line) {
+            return true;
+        }
         if let Some(rest) = line.strip_prefix("diff --git ") {
             self.open();
             let paths = path::git_paths(rest);

@@ -200,3 +200,48 @@ fn other_formats_are_named() {
     let patch = parse("*** Begin Patch\n*** Update File: x.py\n@@\n-a\n+b\n*** End Patch\n");
     assert_eq!(patch.flags[0].kind, FlagKind::ForeignFormat);
 }
+
+#[test]
+fn an_apply_patch_envelope_is_read_and_stays_flagged() {
+    let text = include_str!("../../../fuzz/seeds/patch/envelope.patch");
+    for text in [text.to_owned(), format!("Here it is:\n\n{text}\nDone."), text.replace('\n', "\r\n")] {
+        let patch = parse(&text);
+        assert!(patch.has_flag(FlagKind::ForeignFormat));
+        let files: Vec<_> = patch
+            .files
+            .iter()
+            .map(|file| {
+                (
+                    file.change,
+                    file.old_path.as_deref(),
+                    file.new_path.as_deref(),
+                    file.added(),
+                    file.removed(),
+                )
+            })
+            .collect();
+        let expected = [
+            (FileChange::Added, None, Some("src/new.py"), 2, 0),
+            (FileChange::Renamed, Some("src/clock.py"), Some("src/watch.py"), 1, 1),
+            (FileChange::Deleted, Some("src/old.py"), None, 0, 0),
+        ];
+        assert_eq!(files, expected);
+        let hunk = patch.files[1].hunks.last().expect("a hunk");
+        assert_eq!((hunk.section.as_str(), hunk.old_len, hunk.new_len), ("def tick(self):", 2, 2));
+        assert_eq!(hunk.lines[1].text, "tick = 1");
+    }
+}
+
+#[test]
+fn an_envelope_and_a_diff_of_the_same_change_have_the_same_lines() {
+    let envelope = "*** Begin Patch\n*** Update File: x.py\n@@ def f():\n a\n-b\n+c\n d\n*** End Patch\n";
+    let (diff, envelope) = (parse(PLAIN), parse(envelope));
+    assert_eq!(diff.files[0].hunks[0].lines, envelope.files[0].hunks[0].lines);
+    assert_eq!(crate::Digest::of(&diff).exact(), crate::Digest::of(&envelope).exact());
+    // A diff may follow, and an envelope without an end holds what it holds.
+    let mixed = parse(&format!("*** Begin Patch\n*** Delete File: y.py\n{PLAIN}"));
+    assert_eq!(mixed.files.iter().map(FilePatch::path).collect::<Vec<_>>(), ["y.py", "x.py"]);
+    for text in ["*** Begin Patch\n*** End Patch\n", "*** Begin Patch", "*** Begin Patch\n*** Move to: x\n"] {
+        assert!(parse(text).is_empty(), "{text}");
+    }
+}
