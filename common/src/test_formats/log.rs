@@ -1,6 +1,6 @@
 //! Logs of test runs, such as SWE-bench's `test_output.txt`: pytest, Django's and Python's unittest, sympy's runner.
 
-use super::{Results, add, without_ansi};
+use super::{Results, add, runners, without_ansi};
 use crate::TestStatus;
 
 /// Reads the results out of a log. Lines of several runners may be mixed; those that are none are passed over.
@@ -9,6 +9,9 @@ use crate::TestStatus;
 ///   (`-v`). `XFAIL` passes as an expected failure; `XPASS` passes too, as pytest's default has it.
 /// - unittest and Django: `test_x (module.Class) ... ok`, with the word on a later line when the test prints.
 /// - sympy: `test_x ok`, `test_x F`, `test_x E`, `test_x s` below the line that names the file.
+///
+/// - go (`-v` and `-json`), cargo and nextest, Jest, Mocha and Vitest (verbose), and Maven's surefire, whose classes
+///   count as one test each.
 ///
 /// Where SWE-bench marks the tests' own output (`>>>>> Start Test Output`), only that part is read.
 pub fn test_log(text: &str) -> Results {
@@ -20,6 +23,8 @@ pub fn test_log(text: &str) -> Results {
         let line = line.trim_end();
         if let Some((name, status)) = pytest(line) {
             add(&mut results, name, status);
+        } else if let Some((name, status)) = runners::result(line) {
+            add(&mut results, &name, status);
         } else if let Some((name, word)) = unittest_head(line) {
             waiting = None;
             match unittest_word(word) {
@@ -225,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_log_panics(text in r"(PASSED|FAILED|test_x| \.\.\. |::|ok|[\[%: \n\x1b]|é){0,40}") {
+        fn no_log_panics(text in r"(PASSED|FAILED|test_x|test | \.\.\. |::|ok|--- PASS: |\(0s\)|✓ |Tests run: | in |<<< ERROR!|\{|PASS \[|[\[%: \n\x1b]|é){0,40}") {
             let _ = test_log(&text);
         }
     }

@@ -5,6 +5,7 @@
 mod junit;
 mod log;
 mod report;
+mod runners;
 
 pub use junit::{JunitError, junit};
 pub use log::test_log;
