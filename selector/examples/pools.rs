@@ -5,82 +5,68 @@
 #![expect(clippy::print_stdout, reason = "an example that prints its figures")]
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    error::Error,
-    fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
+    collections::HashMap, error::Error, fs::File, io::BufReader, ops::ControlFlow, path::Path, sync::Arc,
 };
 
-use common::{Candidate, Outcome, TestKind, TestRun, TestStatus, Trajectory};
+use common::{
+    Outcome, TestRun,
+    formats::{ReadContext, Record, decompress, read},
+};
 use selector::{
-    Evidence, Pool,
+    Evidence, Facts, Pool,
     eval::{EvalOptions, LabelledIssue, LabelledPool, evaluate},
     fit,
 };
-use serde::Deserialize;
 
 type Failure = Box<dyn Error>;
 
-#[derive(Deserialize)]
-struct Row {
-    instance_id: String,
-    candidate_id: String,
-    patch: String,
-    resolved: Option<bool>,
-    n_steps: Option<u32>,
+/// Where a trajectory belongs: pool, issue, candidate.
+type Place = (usize, usize, usize);
+
+#[derive(Default)]
+struct Loaded {
+    pools: Vec<LabelledPool>,
+    trajectories: HashMap<String, Vec<Place>>,
 }
 
-#[derive(Deserialize)]
-struct TestRow {
-    instance_id: String,
-    candidate_id: Option<String>,
-    kind: TestKind,
-    suite: String,
-    passed: Vec<String>,
-    failed: Vec<String>,
+fn records(path: &Path, mut sink: impl FnMut(Record)) -> Result<(), Failure> {
+    let context = ReadContext::named(path.to_string_lossy());
+    let mut each = |record| {
+        sink(record);
+        ControlFlow::Continue(())
+    };
+    read(BufReader::new(File::open(path)?), &context, &mut each)?;
+    Ok(())
 }
 
-fn lines(path: &Path) -> Result<impl Iterator<Item = std::io::Result<String>>, Failure> {
-    Ok(BufReader::new(liblzma::read::XzDecoder::new(File::open(path)?)).lines())
-}
-
-fn tests(path: &Path) -> Result<HashMap<String, Vec<TestRun>>, Failure> {
-    let mut tests: HashMap<String, Vec<TestRun>> = HashMap::new();
-    if !path.exists() {
-        return Ok(tests);
-    }
-    for line in lines(path)? {
-        let row: TestRow = serde_json::from_str(&line?)?;
-        let with = |names: Vec<String>, status| names.into_iter().map(move |name| (name, status));
-        let results =
-            with(row.passed, TestStatus::Passed).chain(with(row.failed, TestStatus::Failed)).collect();
-        let run = TestRun { candidate_id: row.candidate_id, kind: row.kind, suite: row.suite, results };
-        tests.entry(row.instance_id).or_default().push(run);
-    }
-    Ok(tests)
-}
-
-fn load(path: &Path) -> Result<LabelledPool, Failure> {
+fn load(path: &Path, loaded: &mut Loaded) -> Result<(), Failure> {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut pools: Vec<(Pool, Vec<Outcome>)> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for line in lines(path)? {
-        let row: Row = serde_json::from_str(&line?)?;
-        let at = *places.entry(row.instance_id.clone()).or_insert_with(|| {
-            pools.push((Pool { instance_id: row.instance_id.clone(), ..Pool::default() }, Vec::new()));
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let here = loaded.pools.len();
+    records(path, |record| {
+        let Record::Candidate(row) = record else { return };
+        let instance_id = row.candidate.trajectory.instance_id.clone();
+        let at = *places.entry(instance_id.clone()).or_insert_with(|| {
+            pools.push((Pool { instance_id, ..Pool::default() }, Vec::new()));
             pools.len() - 1
         });
-        let trajectory = Trajectory { patch: Some(row.patch), steps: row.n_steps, ..Trajectory::default() };
-        pools[at].0.candidates.push(Candidate { candidate_id: row.candidate_id.clone(), trajectory });
-        pools[at].1.push(Outcome {
-            instance_id: row.instance_id,
-            candidate_id: Some(row.candidate_id),
-            resolved: row.resolved,
-            ..Outcome::default()
-        });
+        let (pool, outcomes) = &mut pools[at];
+        if let Some(path) = row.trajectory_path {
+            loaded.trajectories.entry(path).or_default().push((here, at, pool.candidates.len()));
+        }
+        outcomes.extend(row.outcome);
+        pool.candidates.push(row.candidate);
+    })?;
+    let mut tests: HashMap<String, Vec<TestRun>> = HashMap::new();
+    let beside = path.with_file_name("../tests").join(&file);
+    if beside.exists() {
+        records(&beside, |record| {
+            if let Record::TestRun { instance_id, run } = record {
+                tests.entry(instance_id).or_default().push(run);
+            }
+        })?;
     }
-    let mut tests = tests(&path.join("../../tests").join(&file))?;
     let issues = pools
         .iter()
         .map(|(pool, outcomes)| {
@@ -88,7 +74,31 @@ fn load(path: &Path) -> Result<LabelledPool, Failure> {
             LabelledIssue::new(pool, Evidence { tests, ..Evidence::default() }, outcomes)
         })
         .collect();
-    Ok(LabelledPool { name: file.split('.').next().unwrap_or_default().to_owned(), issues })
+    loaded.pools.push(LabelledPool { name: file.split('.').next().unwrap_or_default().to_owned(), issues });
+    Ok(())
+}
+
+fn attach(archive: &Path, loaded: &mut Loaded) -> Result<(), Failure> {
+    let mut archive = tar::Archive::new(decompress(BufReader::new(File::open(archive)?))?);
+    for entry in archive.entries()? {
+        let entry = entry?;
+        let path = entry.path()?.to_string_lossy().into_owned();
+        let Some(places) = loaded.trajectories.get(&path) else { continue };
+        let mut facts = None;
+        let mut each = |record| {
+            if let Record::Candidate(row) = record {
+                facts.get_or_insert_with(|| Facts::of(&row.candidate.trajectory));
+            }
+            ControlFlow::Continue(())
+        };
+        read(BufReader::new(entry), &ReadContext::named(path.clone()), &mut each)?;
+        let Some(facts) = facts else { continue };
+        for &(pool, issue, candidate) in places {
+            let prepared = &mut loaded.pools[pool].issues[issue].pool.candidates[candidate];
+            Arc::make_mut(prepared).facts = facts.clone();
+        }
+    }
+    Ok(())
 }
 
 fn main() -> Result<(), Failure> {
@@ -99,7 +109,8 @@ fn main() -> Result<(), Failure> {
     if command == "fit" {
         model = args.next();
     }
-    let mut pools = Vec::new();
+    let mut loaded = Loaded::default();
+    let mut archive = None;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--sample" => options.sample = Some(args.next().unwrap_or_default().parse()?),
@@ -115,9 +126,14 @@ fn main() -> Result<(), Failure> {
             }
             "--l2" => options.fit.l2 = args.next().unwrap_or_default().parse()?,
             "--only" => options.policies = vec![args.next().unwrap_or_default().parse()?],
-            path => pools.push(load(Path::new(path))?),
+            "--trajectories" => archive = args.next(),
+            path => load(Path::new(path), &mut loaded)?,
         }
     }
+    if let Some(archive) = archive {
+        attach(Path::new(&archive), &mut loaded)?;
+    }
+    let pools = loaded.pools;
     if let Some(path) = model {
         let model = fit(pools.iter().flat_map(|pool| &pool.issues), &options.fit)?;
         std::fs::write(path, model.to_json())?;

@@ -177,7 +177,10 @@ fn issue_lines(
             });
             let worth = f64::from(u8::from(chosen.is_some_and(|at| issue.is_resolved(at))));
             line.picked.push(worth);
-            if let Some(confidence) = selection.confidence {
+            // A pick without a label says nothing about the confidence in it.
+            if let Some(confidence) = selection.confidence
+                && chosen.is_some_and(|at| issue.resolved[at].is_some())
+            {
                 picks.push((confidence, worth));
             }
         }

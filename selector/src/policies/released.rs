@@ -41,7 +41,7 @@ pub(super) fn r2e_gym(context: &Context<'_>) -> Verdict {
     let mut race = Race::nonempty(context);
     let scores = scores(context);
     race.prefer(&scores);
-    if context.verifier.iter().any(Option::is_some) {
+    if race.alive().iter().any(|&at| context.verifier[at].is_some()) {
         let half = (race.alive().len() / 2).max(1);
         let kept: Vec<usize> = race.alive().iter().copied().take(half).collect();
         race.keep_any(
@@ -129,11 +129,12 @@ fn most_likely(race: &mut Race, context: &Context<'_>) {
 }
 
 fn any_score(race: &mut Race, context: &Context<'_>) -> bool {
-    let known = context.verifier.iter().filter(|score| score.is_some()).count();
+    let known = race.alive().iter().filter(|&&at| context.verifier[at].is_some()).count();
+    let asked = race.alive().len();
     match known {
-        0 if context.len() > 0 => race.degrade("verifier", "no verifier scores; its stages were skipped"),
-        known if known < context.len() => {
-            let without = context.len() - known;
+        0 if asked > 0 => race.degrade("verifier", "no verifier scores; its stages were skipped"),
+        known if known < asked => {
+            let without = asked - known;
             race.degrade("verifier", &format!("{without} candidates have no verifier score; they rank behind the scored ones and no threshold drops them"));
         }
         _ => {}

@@ -69,7 +69,7 @@ fn theme(feature: &str) -> Theme {
         "comratio" | "l_com_add" | "hasdoc" | "l_docl" => Theme::Comments,
         "l_ncfg" | "l_noth" => Theme::Configuration,
         "l_A" | "l_R" | "l_files" | "l_nsrc" | "l_hunks" | "l_addsrc" | "l_ntok" => Theme::Size,
-        "v_p" => Theme::Verifier,
+        "v_logit" => Theme::Verifier,
         _ if column.starts_with("t_") => Theme::Trajectory,
         _ if column.starts_with("e_") => Theme::Tests,
         _ if column.starts_with(['m', 'x', 'q'])

@@ -23,6 +23,8 @@ pub(crate) struct Group {
     pub(crate) parts: Vec<Part>,
     /// Features of the pool.
     pub(crate) pool: Vec<(&'static str, f64)>,
+    /// Whether it is an issue's whole pool, not a draw from it.
+    pub(crate) whole: bool,
     /// Labels, by candidate with a non-empty patch; those without one are left out of the loss.
     pub(crate) labels: Vec<Option<bool>>,
     /// All draws of one issue weigh as much as one issue.
@@ -73,17 +75,30 @@ fn of_issue(
             Some(draw(size, count, seed))
         }));
     }
-    let weight = 1.0 / parts.len() as f64;
+    // What counts is picking among a few; the whole of a large pool and odd sizes have a say.
+    let sampled = if size > 16 { draws.of_sixteen } else { 0 };
+    let weight = |at: usize| match at {
+        0 if sampled > 0 => 0.3,
+        0 => 1.0,
+        at if at <= sampled => 1.0 / sampled as f64,
+        _ => 0.3 / draws.of_any as f64,
+    };
     parts
         .into_iter()
-        .map(|keep| match keep {
-            None => of_pool(issue, features, weight),
-            Some(keep) => of_pool(&issue.subset(&keep), features, weight),
+        .enumerate()
+        .map(|(at, keep)| match keep {
+            None => of_pool(issue, features, true, weight(at)),
+            Some(keep) => of_pool(&issue.subset(&keep), features, false, weight(at)),
         })
         .collect()
 }
 
-fn of_pool(issue: &LabelledIssue, features: &[Feature<'_>], weight: f64) -> Result<Group, SelectError> {
+fn of_pool(
+    issue: &LabelledIssue,
+    features: &[Feature<'_>],
+    whole: bool,
+    weight: f64,
+) -> Result<Group, SelectError> {
     let pool = &issue.pool;
     let index = evidence::index(pool)?;
     evidence::check(pool, &index, &issue.evidence)?;
@@ -99,6 +114,7 @@ fn of_pool(issue: &LabelledIssue, features: &[Feature<'_>], weight: f64) -> Resu
         parts: features.iter().map(|feature| feature.part(&columns)).collect(),
         pool: calibrate::pool_inputs(&columns),
         labels: of.iter().map(|&at| issue.resolved[at]).collect(),
+        whole,
         weight,
     })
 }

@@ -1,5 +1,7 @@
 //! Columns from evidence beside the patch: the trajectory, the tests, the verifier.
 
+use common::TestKind;
+
 use crate::{
     facts::{Facts, Outcome, Work},
     policies::Context,
@@ -35,7 +37,7 @@ fn work(facts: &Facts, value: impl Fn(&Work) -> f64) -> Option<f64> {
     facts.work.as_ref().map(value)
 }
 
-const TESTS: [&str; 4] = ["e_vote", "e_regression", "e_reproduction", "e_tampered"];
+const TESTS: [&str; 4] = ["e_regression", "e_reproduction", "e_generated", "e_tampered"];
 
 fn flag(holds: bool) -> f64 {
     f64::from(u8::from(holds))
@@ -43,7 +45,7 @@ fn flag(holds: bool) -> f64 {
 
 /// Whether a column of evidence has this name.
 pub(super) fn is_known(name: &str) -> bool {
-    name == "v_p" || TESTS.contains(&name) || FACTS.iter().any(|(known, _)| *known == name)
+    name == "v_logit" || TESTS.contains(&name) || FACTS.iter().any(|(known, _)| *known == name)
 }
 
 /// A column of evidence; NaN where there is none.
@@ -53,21 +55,20 @@ pub(super) fn column(context: &Context<'_>, of: &[usize], name: &str) -> Option<
             of.iter().map(|&at| fact(&context.pool.candidates[at].facts).unwrap_or(f64::NAN)).collect(),
         );
     }
-    let share = |part: u32, other: u32| f64::from(part) / f64::from(part + other);
-    let tests = |value: &dyn Fn(usize, common::TestSummary) -> f64| {
-        let of = of
-            .iter()
-            .map(|&at| context.tests.known_summary(at).map_or(f64::NAN, |summary| value(at, summary)));
-        Some(of.collect())
+    let vote = |kind: TestKind| -> Option<Vec<f64>> {
+        Some(of.iter().map(|&at| context.tests.vote_of(at, kind).unwrap_or(f64::NAN)).collect())
     };
     match name {
-        "v_p" => Some(of.iter().map(|&at| context.verifier[at].unwrap_or(f64::NAN)).collect()),
-        "e_vote" => tests(&|at, _| context.tests.vote(at)),
-        "e_regression" => tests(&|_, summary| share(summary.regression_passed, summary.regression_broken)),
-        "e_reproduction" => {
-            tests(&|_, summary| share(summary.reproduction_passed, summary.reproduction_failed))
-        }
-        "e_tampered" => tests(&|_, summary| flag(summary.tampered > 0)),
+        "v_logit" => Some(of.iter().map(|&at| context.verifier[at].map_or(f64::NAN, logit)).collect()),
+        "e_regression" => vote(TestKind::Regression),
+        "e_reproduction" => vote(TestKind::Reproduction),
+        "e_generated" => vote(TestKind::Generated),
+        "e_tampered" => Some(of.iter().map(|&at| flag(context.tests.summary(at).tampered > 0)).collect()),
         _ => None,
     }
+}
+
+/// Log-odds, cut where a verifier's certainty means no more.
+fn logit(probability: f64) -> f64 {
+    (probability / (1.0 - probability)).ln().clamp(-5.0, 5.0)
 }

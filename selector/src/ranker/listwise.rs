@@ -14,22 +14,31 @@ const CHUNK: usize = 64;
 /// Fits weights of standardised features by penalised maximum likelihood.
 ///
 /// Pools where all candidates resolve, or none, say nothing. Each of the others weighs the same, whatever its size.
-/// `l2` penalises half the squared weights.
-pub(super) fn fit(groups: &[&Group], scales: &[Option<f64>], l2: f64) -> Vec<f64> {
+/// `l2` penalises half the squared
+/// distance of the weights to their priors; a weight with a prior keeps its sign.
+pub(super) fn fit(groups: &[&Group], scales: &[Option<f64>], priors: &[f64], l2: f64) -> Vec<f64> {
     let pools: Vec<Pool> =
         groups.iter().filter(|group| group.is_mixed()).map(|group| Pool::of(group, scales)).collect();
-    optimise::minimise(vec![0.0; scales.len()], 1e-4, 300, |weights, gradient| {
+    let mut weights = optimise::minimise(priors.to_vec(), 1e-4, 300, |weights, gradient| {
         let parts: Vec<(f64, Vec<f64>)> = pools.par_chunks(CHUNK).map(|chunk| loss(chunk, weights)).collect();
-        let mut total = 0.5 * l2 * optimise::dot(weights, weights);
-        for (slot, weight) in gradient.iter_mut().zip(weights) {
-            *slot = l2 * weight;
+        let mut total = 0.0;
+        for ((slot, weight), prior) in gradient.iter_mut().zip(weights).zip(priors) {
+            *slot = l2 * (weight - prior);
+            total += 0.5 * l2 * (weight - prior).powi(2);
         }
         for (part, slope) in &parts {
             total += part;
             optimise::add(gradient, 1.0, slope);
         }
         total
-    })
+    });
+    for (weight, &prior) in weights.iter_mut().zip(priors) {
+        // What must mean something means at least not the contrary.
+        if prior != 0.0 && *weight * prior < 0.0 {
+            *weight = 0.0;
+        }
+    }
+    weights
 }
 
 struct Pool {

@@ -172,3 +172,30 @@ pub(crate) struct Scores {
     /// By feature, then by candidate.
     pub(crate) parts: Vec<Vec<f64>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_model_is_sound_and_named_after_its_content() {
+        let model = RankerModel::shipped();
+        assert!(model.features.len() > 20);
+        assert!(model.features.iter().any(|weight| weight.name == "c:v_logit" && weight.weight > 0.0));
+        assert_eq!((*model).clone().named().version, model.version, "edited by hand?");
+        let again = RankerModel::from_json(&model.to_json()).unwrap();
+        assert_eq!(again, *model);
+    }
+
+    #[test]
+    fn unusable_models_are_refused_with_the_place() {
+        let json = RankerModel::shipped().to_json();
+        let error = |from: &str, to: &str| {
+            RankerModel::from_json(&json.replacen(from, to, 1)).unwrap_err().to_string()
+        };
+        assert!(error("entropo-ranker/1", "entropo-ranker/9").contains("entropo-ranker/9"));
+        assert!(error("c:m_chg", "c:m_nothing").contains("c:m_nothing"));
+        assert!(error("\"scale\": 0.", "\"scale\": -0.").contains("c:m_chg"));
+        assert!(error("\"weight\"", "\"height\"").contains("height"));
+    }
+}

@@ -36,8 +36,19 @@ struct Tally {
     /// Whether any run was on this candidate.
     ran: bool,
     regression_unknown: u32,
-    vote: f64,
-    weight: f64,
+    /// By kind: the weighted sum of results, and the sum of weights.
+    votes: [(f64, f64); 3],
+}
+
+impl Tally {
+    /// The weighted vote of some kinds, each as far as it is trusted; `None` when no test tells candidates apart.
+    fn vote(&self, kinds: &[TestKind]) -> Option<f64> {
+        let of = |part: fn(&(f64, f64)) -> f64| -> f64 {
+            kinds.iter().map(|&kind| trust(kind) * part(&self.votes[kind as usize])).sum()
+        };
+        let weight = of(|vote| vote.1);
+        (weight > 0.0).then(|| of(|vote| vote.0) / weight)
+    }
 }
 
 /// How much a kind of test is trusted in the weighted vote. Generated tests are weak evidence: on the public pool
@@ -61,11 +72,6 @@ impl TestEvidence {
         for suite in matrix::suites(pool, index, &evidence.tests) {
             all.add(pool, &suite);
         }
-        for tally in &mut all.tallies {
-            if tally.weight > 0.0 {
-                tally.vote /= tally.weight;
-            }
-        }
         all
     }
 
@@ -80,13 +86,14 @@ impl TestEvidence {
             } else {
                 self.has_reproduction = true;
             }
-            let weight = trust(suite.kind) * discrimination(pool, row);
+            let weight = discrimination(pool, row);
             for (tally, cell) in self.tallies.iter_mut().zip(row) {
-                tally.weight += weight;
+                let vote = &mut tally.votes[suite.kind as usize];
+                vote.1 += weight;
                 let summary = &mut tally.summary;
                 match cell {
                     Cell::Passed => {
-                        tally.vote += weight;
+                        vote.0 += weight;
                         *if regression {
                             &mut summary.regression_passed
                         } else {
@@ -94,7 +101,7 @@ impl TestEvidence {
                         } += 1;
                     }
                     Cell::Failed => {
-                        tally.vote -= weight;
+                        vote.0 -= weight;
                         *if regression {
                             &mut summary.regression_broken
                         } else {
@@ -157,7 +164,13 @@ impl TestEvidence {
 
     /// The weighted vote in [−1, 1]: a pass counts for, a failure against, an unknown result neither way.
     pub(crate) fn vote(&self, at: usize) -> f64 {
-        self.tallies[at].vote
+        let kinds = [TestKind::Regression, TestKind::Reproduction, TestKind::Generated];
+        self.tallies[at].vote(&kinds).unwrap_or(0.0)
+    }
+
+    /// The same of one kind; `None` when no run was on the candidate, or no test of the kind tells candidates apart.
+    pub(crate) fn vote_of(&self, at: usize, kind: TestKind) -> Option<f64> {
+        self.tallies[at].vote(&[kind]).filter(|_| self.tallies[at].ran)
     }
 }
 
@@ -176,3 +189,6 @@ fn discrimination(pool: &PreparedPool, row: &[Cell]) -> f64 {
     let share = f64::from(passed) / f64::from(known);
     4.0 * share * (1.0 - share)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@
 //!   pool's median.
 //! - ratios and signs of unfinished work: `comratio`, `remratio`, `novratio`, `unkratio`, `alienratio`, `nosrc`,
 //!   `hastest`, `hasdoc`, `hasscr`, `onlyadd`.
-//! - `t_X`: facts of the trajectory; `e_X`: test evidence; `v_p`: the verifier's probability.
+//! - `t_X`: facts of the trajectory; `e_X`: test evidence; `v_logit`: the verifier's log-odds.
 
 use std::cell::OnceCell;
 
@@ -42,7 +42,7 @@ pub(crate) struct Columns<'a> {
 const TABLES: [&str; 13] = [
     "chg", "atri", "ident", "line", "rline", "near", "loc", "files", "leq", "eq", "atriP", "nearP", "filesP",
 ];
-const SINGLE: [&str; 19] = [
+const SINGLE: [&str; 18] = [
     "nv_tri",
     "d_chg",
     "lsize",
@@ -61,7 +61,6 @@ const SINGLE: [&str; 19] = [
     "sh_test",
     "sh_scr",
     "h_dens",
-    "v_p",
 ];
 
 /// Whether a column has this name.
