@@ -26,7 +26,7 @@ pub(super) fn read_line(reader: &mut dyn BufRead, buffer: &mut Vec<u8>, limit: u
         if available.is_empty() {
             return Ok(if length == 0 { Line::End } else { finish(buffer, length, limit) });
         }
-        let end = available.iter().position(|&byte| byte == b'\n');
+        let end = memchr::memchr(b'\n', available);
         let part = &available[..end.unwrap_or(available.len())];
         length += part.len() as u64;
         if length <= limit as u64 {
