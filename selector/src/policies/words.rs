@@ -8,6 +8,7 @@ use crate::{facts::Outcome, ranker::RankerModel};
 enum Theme {
     Agreement,
     Place,
+    Form,
     Size,
     Leftovers,
     Comments,
@@ -18,9 +19,10 @@ enum Theme {
     Verifier,
 }
 
-const THEMES: [Theme; 10] = [
+const THEMES: [Theme; 11] = [
     Theme::Agreement,
     Theme::Place,
+    Theme::Form,
     Theme::Size,
     Theme::Leftovers,
     Theme::Comments,
@@ -65,6 +67,7 @@ fn theme(feature: &str) -> Theme {
     match column {
         "m_near" | "x_near" | "mr_nearP" | "m_nearP" | "m_files" | "m_filesP" | "mr_filesP" | "m_loc"
         | "sc_loc" => Theme::Place,
+        "l_broken" | "off_base" => Theme::Form,
         "l_pr" | "l_todo" | "l_addscr" | "l_nscr" | "l_newsrc" | "hasscr" | "sh_scr" => Theme::Leftovers,
         "comratio" | "l_com_add" | "hasdoc" | "l_docl" => Theme::Comments,
         "l_ncfg" | "l_noth" => Theme::Configuration,
@@ -94,6 +97,10 @@ fn describe(context: &Context<'_>, theme: Theme, at: usize) -> String {
         Theme::Place => {
             format!("{} of {size} candidates change the same files; how its places match theirs", votes.files)
         }
+        Theme::Form if counts.broken > 0.0 => {
+            "its hunks contradict their headers, so that git apply refuses it".to_owned()
+        }
+        Theme::Form => "how the code it was made against matches the others'".to_owned(),
         Theme::Size => format!(
             "{} files, {} hunks, {} added and {} removed lines of code, against the pool",
             counts.files, counts.hunks, counts.added, counts.removed

@@ -41,7 +41,7 @@ impl Default for FitOptions {
 
 /// The features of the default model. Those of the patch were found by forward and backward selection under
 /// cross-validation by instance; evidence comes after them.
-const FEATURES: [&str; 38] = [
+const FEATURES: [&str; 40] = [
     "c:m_chg",
     "c:x_near",
     "k:mr_atriP",
@@ -71,6 +71,8 @@ const FEATURES: [&str; 38] = [
     "c:l_addscr",
     "ie:c:m_chg",
     "q:l_A",
+    "c:l_broken",
+    "c:off_base",
     "c:t_run_passed",
     "c:t_run_failed",
     "c:t_late_errors",

@@ -11,6 +11,8 @@
 //!   pool's median.
 //! - ratios and signs of unfinished work: `comratio`, `remratio`, `novratio`, `unkratio`, `alienratio`, `nosrc`,
 //!   `hastest`, `hasdoc`, `hasscr`, `onlyadd`.
+//! - signs that a patch does not apply: `l_broken` (hunks that contradict their headers), `off_base` (share of the
+//!   lines shown of the unpatched code that most of the others who show them contradict).
 //! - `t_X`: facts of the trajectory; `e_X`: test evidence; `v_logit`: the verifier's log-odds.
 
 use std::cell::OnceCell;
@@ -42,7 +44,7 @@ pub(crate) struct Columns<'a> {
 const TABLES: [&str; 13] = [
     "chg", "atri", "ident", "line", "rline", "near", "loc", "files", "leq", "eq", "atriP", "nearP", "filesP",
 ];
-const SINGLE: [&str; 18] = [
+const SINGLE: [&str; 19] = [
     "nv_tri",
     "d_chg",
     "lsize",
@@ -61,6 +63,7 @@ const SINGLE: [&str; 18] = [
     "sh_test",
     "sh_scr",
     "h_dens",
+    "off_base",
 ];
 
 /// Whether a column has this name.
@@ -150,6 +153,7 @@ impl<'a> Columns<'a> {
             "onlyadd" => self.counts(|c| flag(c.removed == 0.0)),
             "sh_test" => self.counts(|c| c.addtest / (c.addsrc + c.addtest + c.adddoc + c.addscr + 1.0)),
             "sh_scr" => self.counts(|c| c.addscr / (c.addsrc + c.addtest + c.adddoc + c.addscr + 1.0)),
+            "off_base" => self.off_base(),
             "h_dens" => self.counts(|c| c.added / (c.hunks + 1.0)),
             _ => vec![f64::NAN; self.len()],
         }
@@ -276,6 +280,27 @@ impl<'a> Columns<'a> {
                 (base + had) / (sketch.added_grams.len() as f64 + middle + 1.0)
             })
             .collect()
+    }
+
+    /// The share of the unpatched code's lines that a patch shows otherwise than most, where three or more show them.
+    fn off_base(&self) -> Vec<f64> {
+        let mut shown: FxHashMap<u64, FxHashMap<u64, u32>> = FxHashMap::default();
+        for (place, text) in self.sketches.iter().flat_map(|sketch| &sketch.base) {
+            *shown.entry(*place).or_default().entry(*text).or_default() += 1;
+        }
+        let share = |sketch: &&Sketch| {
+            let (mut off, mut all) = (0.0, 0.0);
+            for (place, text) in &sketch.base {
+                let texts = &shown[place];
+                if texts.values().sum::<u32>() >= 3 {
+                    all += 1.0;
+                    let most = texts.values().copied().max().unwrap_or(0);
+                    off += f64::from(u8::from(texts[text] < most));
+                }
+            }
+            off / f64::max(all, 3.0)
+        };
+        self.sketches.iter().map(share).collect()
     }
 
     /// Identifiers that no other candidate shows in any way, by identifiers.

@@ -128,6 +128,8 @@ counts! {
     nid = "nid",
     /// Those that stand neither in the context nor in removed lines.
     nnovel = "nnovel",
+    /// 1 where a hunk's lines contradict its header, so that `git apply` refuses the patch.
+    broken = "broken",
 }
 
 impl Counts {

@@ -7,7 +7,7 @@ mod counts;
 mod paths;
 mod words;
 
-use patch::{FileChange, LineKind, Patch};
+use patch::{FileChange, FlagKind, LineKind, Patch};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use self::counts::Counts;
@@ -47,6 +47,8 @@ pub struct Sketch {
     pub(crate) near: Vec<u64>,
     /// Changed files.
     pub(crate) files: Vec<u64>,
+    /// What it takes the unpatched code to be: old line numbers with their files, and the text there.
+    pub(crate) base: Vec<(u64, u64)>,
 }
 
 /// A changed line as it is, and with single spaces.
@@ -63,6 +65,7 @@ struct Reader<'a> {
     places: FxHashSet<(u64, i64)>,
     seen: FxHashSet<u64>,
     least_indent: Option<usize>,
+    base: Vec<(u64, u64)>,
 }
 
 impl Sketch {
@@ -93,9 +96,15 @@ impl Sketch {
             }
             for hunk in &file.hunks {
                 reader.hunk(path, hunk, kind, kind == core, &mut budget);
+                if kind == core && !is_new {
+                    reader.base(path, hunk);
+                }
             }
         }
         reader.counts.files = names.len() as f64;
+        // A truncated end is often only context that a tool trimmed; wrong counts elsewhere are not.
+        let broken = [FlagKind::WrongCount, FlagKind::BadHunkHeader].iter().any(|flag| patch.has_flag(*flag));
+        reader.counts.broken = f64::from(u8::from(broken));
         let mut sketch = reader.finish();
         sketch.files = sorted(files);
         sketch.unreadable = patch.files.is_empty();
@@ -104,6 +113,15 @@ impl Sketch {
 }
 
 impl<'a> Reader<'a> {
+    /// Notes the lines of the unpatched code that a hunk shows.
+    fn base(&mut self, path: &str, hunk: &patch::Hunk) {
+        let file = stable_hash(path);
+        let old = hunk.lines.iter().filter(|line| line.kind != LineKind::Added);
+        for (line, number) in old.zip(i64::from(hunk.old_start)..) {
+            self.base.push((mix(file ^ mix(number as u64)), stable_hash(line.text.trim_end())));
+        }
+    }
+
     fn hunk(&mut self, path: &'a str, hunk: &'a patch::Hunk, kind: Kind, core: bool, budget: &mut usize) {
         let extension =
             path.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default();
@@ -270,6 +288,7 @@ impl<'a> Reader<'a> {
             ),
             places: sorted(self.places.iter().map(place).collect()),
             counts: self.counts,
+            base: sorted(self.base),
             ..Sketch::default()
         }
     }
