@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::pool::PreparedPool;
 
 /// Agreement of every candidate with its pool, by position.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Agreement {
     /// Cluster of near-duplicates, 0 the largest.
     pub(crate) cluster: Vec<u32>,
@@ -15,6 +15,8 @@ pub(crate) struct Agreement {
     pub(crate) exact: Vec<usize>,
     /// Counts at every level.
     pub(crate) votes: Vec<Votes>,
+    /// Likeness of any two candidates.
+    pub(crate) stats: PoolStats,
 }
 
 impl Agreement {
@@ -38,6 +40,6 @@ impl Agreement {
                 similarity: similarity.mean().clamp(0.0, 1.0),
             })
             .collect();
-        Self { exact: stats.exact_classes().to_vec(), cluster: clusters.near, votes }
+        Self { exact: stats.exact_classes().to_vec(), cluster: clusters.near, votes, stats }
     }
 }

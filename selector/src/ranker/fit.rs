@@ -41,11 +41,12 @@ impl Default for FitOptions {
 
 /// The features of the default model. Those of the patch were found by forward and backward selection under
 /// cross-validation by instance; evidence comes after them.
-const FEATURES: [&str; 40] = [
-    "c:m_chg",
+const FEATURES: [&str; 35] = [
     "c:x_near",
     "k:mr_atriP",
     "c:m_leq",
+    "c:m_nline",
+    "c:m_ntoken",
     "c:l_pr",
     "c:l_nsrc",
     "k:comratio",
@@ -58,19 +59,13 @@ const FEATURES: [&str; 40] = [
     "c:l_defs",
     "k:mr_nearP",
     "c:l_newsrc",
-    "c:m_line",
     "ie:q:l_A",
     "c:x_ident",
     "c:l_maxind",
-    "c:m_files",
     "c:l_ncfg",
     "q:l_addscr",
     "c:nv_tri",
-    "k:l_nsrc",
-    "k:l_files",
     "c:l_addscr",
-    "ie:c:m_chg",
-    "q:l_A",
     "c:l_broken",
     "c:off_base",
     "c:t_run_passed",

@@ -194,8 +194,8 @@ mod tests {
             RankerModel::from_json(&json.replacen(from, to, 1)).unwrap_err().to_string()
         };
         assert!(error("entropo-ranker/1", "entropo-ranker/9").contains("entropo-ranker/9"));
-        assert!(error("c:m_chg", "c:m_nothing").contains("c:m_nothing"));
-        assert!(error("\"scale\": 0.", "\"scale\": -0.").contains("c:m_chg"));
+        assert!(error("c:x_near", "c:x_nothing").contains("c:x_nothing"));
+        assert!(error("\"scale\": 0.", "\"scale\": -0.").contains("c:x_near"));
         assert!(error("\"weight\"", "\"height\"").contains("height"));
     }
 }

@@ -3,7 +3,8 @@
 //! - `m_X`: mean likeness to the other candidates, `x_X` the highest, `q_X` over the nearest quarter, for X of `chg`
 //!   (token runs, added and removed), `atri` (added), `ident` (identifiers), `line` and `rline` (changed, removed
 //!   lines), `near` (changed places and three lines around), `loc` (changed places), `files`, `leq` and `eq` (equal
-//!   change without and with white space). With a final `P`, shared over what the candidate has (`mr_XP`: over what
+//!   change without and with white space), `nline`, `ntoken`, `nexact` (lines, tokens and the whole of the
+//!   normalised change). With a final `P`, shared over what the candidate has (`mr_XP`: over what
 //!   the others have) instead of over the union.
 //! - `nv_tri`: how typical the added token runs are of the pool; `d_chg`: mean likeness to each *different* change; `lsize`: log of how many have the same change; `modal`: is
 //!   in the largest group of equal changes; `sc_loc`: how the changed places point where the pool's do.
@@ -41,8 +42,9 @@ pub(crate) struct Columns<'a> {
 }
 
 /// Likenesses.
-const TABLES: [&str; 13] = [
-    "chg", "atri", "ident", "line", "rline", "near", "loc", "files", "leq", "eq", "atriP", "nearP", "filesP",
+const TABLES: [&str; 16] = [
+    "nline", "ntoken", "nexact", "chg", "atri", "ident", "line", "rline", "near", "loc", "files", "leq",
+    "eq", "atriP", "nearP", "filesP",
 ];
 const SINGLE: [&str; 19] = [
     "nv_tri",
@@ -197,6 +199,12 @@ impl<'a> Columns<'a> {
             "files" => use_it(self.files.get_or_init(|| Table::jaccard(&pairs.files))),
             "leq" => use_it(self.loose.get_or_init(|| Table::equal(&keys(|sketch| sketch.loose_key)))),
             "eq" => use_it(&Table::equal(&keys(|sketch| sketch.key))),
+            "nline" => use_it(&self.normalised(|likeness| likeness.lines)),
+            "ntoken" => use_it(&self.normalised(|likeness| likeness.tokens)),
+            "nexact" => {
+                let exact = &self.context.agreement.exact;
+                use_it(&Table::equal(&self.of.iter().map(|&at| exact[at] as u64).collect::<Vec<_>>()))
+            }
             "atri" => use_it(&Table::jaccard(&pairs.added_grams)),
             "atriP" => use_it(&Table::part(&pairs.added_grams)),
             "ident" => use_it(&Table::jaccard(&pairs.identifiers)),
@@ -205,6 +213,12 @@ impl<'a> Columns<'a> {
             "nearP" => use_it(&Table::part(&pairs.near)),
             _ => use_it(&Table::part(&pairs.files)),
         }
+    }
+
+    /// Likeness of the normalised changes.
+    fn normalised(&self, part: fn(patch::Similarity) -> f64) -> Table {
+        let stats = &self.context.agreement.stats;
+        Table::new(self.len(), |a, b| part(stats.similarity(self.of[a], self.of[b])))
     }
 
     /// How many candidates, itself included, make the same change up to white space.

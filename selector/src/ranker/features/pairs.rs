@@ -12,7 +12,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    fn new(size: usize, value: impl Fn(usize, usize) -> f64) -> Self {
+    /// A table of a function of two different positions.
+    pub(super) fn new(size: usize, value: impl Fn(usize, usize) -> f64) -> Self {
         let values = (0..size * size)
             .map(|at| if at / size == at % size { 0.0 } else { value(at / size, at % size) })
             .collect();
