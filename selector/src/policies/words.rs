@@ -102,12 +102,17 @@ fn describe(context: &Context<'_>, theme: Theme, at: usize) -> String {
         }
         Theme::Form => "how the code it was made against matches the others'".to_owned(),
         Theme::Size => format!(
-            "{} files, {} hunks, {} added and {} removed lines of code, against the pool",
-            counts.files, counts.hunks, counts.added, counts.removed
+            "{}, {}, {} added and {} removed lines of code, against the pool",
+            count(counts.files, "file"),
+            count(counts.hunks, "hunk"),
+            counts.added,
+            counts.removed
         ),
         Theme::Leftovers => format!(
-            "{} scratch files, {} new files, {} lines that print or debug",
-            counts.nscr, counts.newsrc, counts.pr
+            "{}, {}, {} that print or debug",
+            count(counts.nscr, "scratch file"),
+            count(counts.newsrc, "new file"),
+            count(counts.pr, "line")
         ),
         Theme::Comments => format!("{} comment lines beside {} lines of code", counts.com_add, counts.added),
         Theme::Configuration => format!("{} configuration files", counts.ncfg),
@@ -125,6 +130,11 @@ fn describe(context: &Context<'_>, theme: Theme, at: usize) -> String {
             None => "no verifier score".to_owned(),
         },
     }
+}
+
+/// A number of things: `1 file`, `2 files`.
+fn count(number: f64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1.0 { "" } else { "s" })
 }
 
 fn trajectory(context: &Context<'_>, at: usize) -> String {
