@@ -15,14 +15,12 @@ use common::{Role, SourceFormat};
 use serde::de::IgnoredAny;
 
 fn data() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let found = [root, Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../work/shared/data")]
-        .into_iter()
-        .find(|path| path.join("trajectories.tar.xz").exists());
-    if found.is_none() {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if !found.join("trajectories.tar.xz").exists() {
         eprintln!("skipped: the shared data set is not here");
+        return None;
     }
-    found
+    Some(found)
 }
 
 fn candidates(bytes: impl Read, name: &str) -> Vec<CandidateRecord> {
