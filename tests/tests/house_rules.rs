@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 
-const CRATES: [&str; 7] = ["common", "patch", "store", "server", "selector", "cli", "tests"];
+const CRATES: [&str; 10] =
+    ["common", "patch", "store", "server", "kernels", "model", "verifier", "selector", "cli", "tests"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -96,8 +97,11 @@ fn dependencies_point_one_way() {
         ("patch", &[]),
         ("store", &["common"]),
         ("server", &["common", "store"]),
+        ("kernels", &[]),
+        ("model", &["kernels"]),
+        ("verifier", &["common", "patch", "store", "server", "model"]),
         ("selector", &["common", "patch", "store", "server"]),
-        ("cli", &["common", "patch", "store", "server", "selector"]),
+        ("cli", &["common", "patch", "store", "server", "model", "verifier", "selector"]),
         ("tests", &["cli"]),
     ]);
     for name in CRATES {

@@ -1,0 +1,8 @@
+//! Scores trajectories with a learned verifier.
+
+pub mod backend;
+
+pub use backend::{
+    Backend, BackendError, Condensed, Example, Layout, ModelInfo, Payload, PrepareError, PrepareOptions,
+    Prepared, RawScore,
+};
