@@ -106,6 +106,27 @@ pub struct RawScore {
     pub spread: Option<f64>,
     /// The logits of all labels, for heads with several.
     pub labels: Vec<f64>,
+    /// Why there is no logit, where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A logit as a probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Probability {
+    /// In [0, 1].
+    pub value: f64,
+    /// Whether it was fitted to outcomes; otherwise it is only the logistic function of the logit.
+    pub calibrated: bool,
+}
+
+/// What is to be split into tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenizeInput {
+    /// Text as it stands.
+    Text(String),
+    /// A conversation (role, text), through the model's chat template.
+    Messages(Vec<(String, String)>),
 }
 
 /// Why an example cannot be prepared. Every variant is the caller's doing.
@@ -154,5 +175,38 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn prepare(&self, example: &Example, options: PrepareOptions) -> Result<Prepared, PrepareError>;
 
     /// Scores a batch: one result a row, in the order of the rows. A row's score does not depend on the others.
+    /// Dropping the future gives the batch up.
     async fn score(&self, batch: &[Arc<Prepared>]) -> Result<Vec<RawScore>, BackendError>;
+
+    /// The probability that a logit stands for, by the calibration stored with the model where it has one.
+    fn probability(&self, logit: f64) -> Probability {
+        Probability { value: 1.0 / (1.0 + (-logit).exp()), calibrated: false }
+    }
+
+    /// Names of the labels in [`RawScore::labels`]; empty for a model with a single one.
+    fn labels(&self) -> &[String] {
+        &[]
+    }
+
+    /// Batches that may be scored at the same time: one where they would share the same cores or device.
+    fn concurrency(&self) -> usize {
+        1
+    }
+
+    /// Whether a batch of the largest size should run before the first request: worth it where memory is set aside
+    /// or kernels are tuned on first use.
+    fn warms_up(&self) -> bool {
+        false
+    }
+
+    /// Token ids; `None` for a model that has no tokenizer here. Computes on the caller's thread.
+    fn tokenize(&self, _input: &TokenizeInput) -> Option<Result<Vec<u32>, String>> {
+        None
+    }
+
+    /// Called when a batch did not end in time and was given up: replaces what hangs, such as a model thread.
+    /// Whether that was possible.
+    fn recover(&self) -> bool {
+        false
+    }
 }

@@ -4,5 +4,5 @@ pub mod backend;
 
 pub use backend::{
     Backend, BackendError, Condensed, Example, Layout, ModelInfo, Payload, PrepareError, PrepareOptions,
-    Prepared, RawScore,
+    Prepared, Probability, RawScore, TokenizeInput,
 };
