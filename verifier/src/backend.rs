@@ -1,6 +1,6 @@
 //! What a verifier is to the service: something that prepares a trajectory and scores batches of what it prepared.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
 use common::Candidate;
@@ -17,6 +17,40 @@ pub enum Layout {
     /// Facts and hashed words rather than text.
     FeaturesV1,
 }
+
+impl Layout {
+    /// Every layout.
+    pub const ALL: [Self; 3] = [Self::JudgeV1, Self::CompactV1, Self::FeaturesV1];
+
+    /// Its name on the wire and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::JudgeV1 => "judge-v1",
+            Self::CompactV1 => "compact-v1",
+            Self::FeaturesV1 => "features-v1",
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Layout {
+    type Err = UnknownLayout;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|layout| layout.name() == text);
+        found.ok_or_else(|| UnknownLayout(text.to_owned()))
+    }
+}
+
+/// A name that is no layout's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown layout `{0}`; known are {known}", known = Layout::ALL.map(Layout::name).join(", "))]
+pub struct UnknownLayout(pub String);
 
 /// Which model scores, and what it takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +94,9 @@ pub struct Condensed {
     pub full_tokens: usize,
     /// Turns (positions in the trajectory) whose observation was replaced, in the order in which that was done.
     pub turns: Vec<usize>,
+    /// Assistant turns whose thought was replaced after that, in the order in which that was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thoughts: Vec<usize>,
     /// Tokens taken out in that way.
     pub removed_tokens: usize,
 }

@@ -1,8 +1,9 @@
 //! Scores trajectories with a learned verifier.
 
 pub mod backend;
+pub mod input;
 
 pub use backend::{
     Backend, BackendError, Condensed, Example, Layout, ModelInfo, Payload, PrepareError, PrepareOptions,
-    Prepared, Probability, RawScore, TokenizeInput,
+    Prepared, Probability, RawScore, TokenizeInput, UnknownLayout,
 };
