@@ -1,6 +1,7 @@
 //! Scores trajectories with a learned verifier.
 
 pub mod backend;
+pub mod calibration;
 pub mod input;
 
 pub use backend::{
