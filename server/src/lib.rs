@@ -11,11 +11,14 @@ pub mod extract;
 pub mod guard;
 pub mod health;
 pub mod idempotency;
+pub mod intake;
+pub mod launch;
 pub mod metrics;
 pub mod observe;
 pub mod problem;
 pub mod serve;
 pub mod stack;
+pub mod stored;
 mod strict;
 pub mod telemetry;
 

@@ -7,7 +7,11 @@ use common::{Candidate, Outcome, Trajectory};
 use http::StatusCode;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use server::{Json, Path, Problem, ProblemResponses, idempotency::idempotent};
+use server::{
+    Json, Path, Problem, ProblemResponses,
+    idempotency::idempotent,
+    intake::{CandidateIn, FileIn, FileReport, GivenRun, Intake, TestIn, check_id},
+};
 use store::{ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Timestamp};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,7 +19,6 @@ use uuid::Uuid;
 
 use super::{
     SelectionSettings, Service, errors,
-    intake::{CandidateIn, FileIn, FileReport, GivenRun, Intake, TestIn, check_id},
     selections::{OutcomeView, keys},
 };
 
@@ -148,7 +151,7 @@ fn prepare(request: IngestCandidates, limits: &SelectionSettings) -> Result<Prep
     intake.add_candidates(candidates);
     intake.add_tests(tests)?;
     intake.add_files(files)?;
-    intake.check(instance_id.as_deref(), limits)?;
+    intake.check(instance_id.as_deref(), &limits.intake())?;
 
     let new: Result<Vec<NewCandidate>, Problem> = intake
         .candidates

@@ -1,23 +1,9 @@
 //! What other crates' errors are to a client.
 
-use server::{Kind, Problem};
-use store::StoreError;
+use server::Problem;
+pub(super) use server::stored::problem as stored;
 
 use crate::SelectError;
-
-/// A store's error as a problem.
-pub(super) fn stored(error: StoreError) -> Problem {
-    match error {
-        StoreError::NotFound { what, id } => Problem::not_found(format!("there is no {what} `{id}`")),
-        StoreError::Conflict { .. } => Problem::new(Kind::Conflict, error.to_string()),
-        StoreError::Invalid { field, detail } => Problem::field(field, detail),
-        StoreError::Unavailable { .. } => {
-            tracing::error!(%error, "the store does not answer");
-            Problem::new(Kind::Unavailable, "the database does not answer")
-        }
-        StoreError::Corrupt { .. } | StoreError::Failed { .. } => Problem::internal(&error),
-    }
-}
 
 /// A selection's error as a problem. Positions beyond the request's own lists are of what its files held.
 pub(super) fn selected(error: &SelectError, tests: usize) -> Problem {

@@ -1,9 +1,7 @@
 //! The HTTP service: endpoints in a folder each, over the shared edge of crate `server`.
 
-mod adapters;
 mod candidates;
 mod errors;
-mod intake;
 mod policies;
 mod preferences;
 mod run;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use server::{
     ByteSize, Span,
     config::{Auth, Database, Http, Limits, Log},
+    intake::IntakeLimits,
 };
 
 /// Everything that can be configured; docs/configuration.md lists the keys.
@@ -55,6 +56,18 @@ pub struct SelectionSettings {
     pub verifier_timeout: Span,
     /// How long the answer to an idempotent request is kept.
     pub idempotency_ttl: Span,
+}
+
+impl SelectionSettings {
+    /// The bounds on what a request brings.
+    pub(super) fn intake(&self) -> IntakeLimits {
+        IntakeLimits {
+            candidates: self.candidates,
+            patch: self.patch,
+            turns: self.turns,
+            test_results: self.test_results,
+        }
+    }
 }
 
 impl Default for SelectionSettings {

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use server::{
     Json, Problem, ProblemResponses,
     idempotency::{StoredResponse, Ticket, kept_headers},
+    stored,
 };
 use store::{ContentId, NewIssue, NewSelection, SelectionRecord, StoreError, StoredCandidate, Timestamp};
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     PolicyRequest,
-    http::{ScoreRequest, Service, adapters, errors},
+    http::{ScoreRequest, Service, errors},
     select,
 };
 
@@ -183,7 +184,7 @@ async fn keep(service: &Service, created: Created, ticket: Option<Ticket>) -> Re
     let completion = ticket.as_ref().map(|ticket| {
         let headers = kept_headers(response.headers());
         let answer = StoredResponse { status: StatusCode::CREATED.as_u16(), headers, body };
-        adapters::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
+        stored::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
     });
     service.store.record_selection(new, completion).await.map_err(errors::stored)?;
     if let Some(ticket) = ticket {

@@ -9,10 +9,13 @@ mod types;
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
-use server::idempotency::{IdempotencyStore, idempotent};
+use server::{
+    idempotency::{IdempotencyStore, idempotent},
+    stored::Stored,
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Service, adapters::Adapter};
+use super::Service;
 
 pub(super) use outcomes::OutcomeView;
 
@@ -26,7 +29,7 @@ pub(super) fn routes(service: &Service) -> OpenApiRouter<Service> {
 
 /// Where idempotency keys are kept.
 pub(super) fn keys(service: &Service) -> Arc<dyn IdempotencyStore> {
-    Arc::new(Adapter {
+    Arc::new(Stored {
         store: Arc::clone(&service.store),
         idempotency_ttl: service.settings.idempotency_ttl.0,
     })

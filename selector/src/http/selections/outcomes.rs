@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use axum::{Json as JsonBody, extract::State};
 use serde::{Deserialize, Serialize};
-use server::{Json, Path, Problem, ProblemResponses};
+use server::{Json, Path, Problem, ProblemResponses, intake::check_id};
 use store::{NewOutcome, RecordedOutcome, SelectionRecord, Store, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::{Service, errors, intake::check_id};
+use crate::http::{Service, errors};
 
 /// What became of candidates.
 #[derive(Debug, Deserialize, ToSchema)]

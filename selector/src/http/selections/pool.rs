@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Candidate, TestRun, VerifierScore};
 use rayon::prelude::*;
-use server::Problem;
+use server::{
+    Problem,
+    intake::{GivenRun, Intake, check_id},
+};
 use store::{ContentId, Member, NewCandidate, NewMember, StoredCandidate};
 
 use super::types::{CreateSelection, Options, StoredRequest};
 use crate::{
     Evidence, Policy, Pool,
-    http::{
-        SelectionSettings, errors,
-        intake::{Intake, check_id},
-    },
+    http::{SelectionSettings, errors},
 };
 
 /// Everything needed to select and to store.
@@ -52,7 +52,7 @@ pub(super) fn prepare(
         return Err(Problem::too_large("candidates", message));
     }
     let instance_id = instance(instance_id, &intake, &known)?;
-    intake.check(Some(&instance_id), limits)?;
+    intake.check(Some(&instance_id), &limits.intake())?;
 
     let mut pool = Pool { instance_id, issue, candidates: Vec::with_capacity(count) };
     let mut ids = BTreeSet::new();
@@ -135,7 +135,7 @@ fn unique(ids: &mut BTreeSet<String>, id: String, content: impl Fn() -> String) 
     Ok(numbered)
 }
 
-fn tests_of(given: Vec<crate::http::intake::GivenRun>, instance_id: &str) -> Result<Vec<TestRun>, Problem> {
+fn tests_of(given: Vec<GivenRun>, instance_id: &str) -> Result<Vec<TestRun>, Problem> {
     given
         .into_iter()
         .map(|given| {

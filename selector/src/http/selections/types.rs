@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use common::{Selection, VerifierScore};
 use serde::{Deserialize, Serialize};
+use server::intake::{CandidateIn, FileIn, FileReport, TestIn};
 use store::{SelectionRecord, SelectionSummary};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::outcomes::OutcomeView;
-use crate::{
-    Policy,
-    http::intake::{CandidateIn, FileIn, FileReport, TestIn},
-};
+use crate::Policy;
 
 /// The candidates of one issue and what is known of them.
 #[derive(Debug, Default, Deserialize, ToSchema)]

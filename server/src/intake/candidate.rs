@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// body is not buffered.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::http) struct CandidateIn {
+pub struct CandidateIn {
     /// Unique among the candidates of the issue; its content address when it is left out.
     #[schema(min_length = 1, max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f]+$")]
     candidate_id: Option<String>,
@@ -38,7 +38,7 @@ pub(in crate::http) struct CandidateIn {
 
 impl CandidateIn {
     /// The same as the rest of the program knows it; ids may still be empty.
-    pub(super) fn into_candidate(self) -> Candidate {
+    pub fn into_candidate(self) -> Candidate {
         let trajectory = Trajectory {
             instance_id: self.instance_id.unwrap_or_default(),
             issue: self.issue,

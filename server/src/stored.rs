@@ -3,25 +3,29 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use server::{
+use store::{ClaimRequest, Completion, Store, StoreError, Timestamp};
+
+use crate::{
+    Kind, Problem,
     auth::{Scope, TokenHash, TokenRecord, TokenStore},
     health::Probe,
     idempotency::{Claim, Claimed, Held, IdempotencyStore, StoredResponse},
 };
-use store::{ClaimRequest, Completion, Store, Timestamp};
 
 /// How long a request may hold a key before another may take it over: longer than any request runs.
 const CLAIM_LEASE: Duration = Duration::from_mins(5);
 
 /// The store behind the edge's traits.
 #[derive(Debug, Clone)]
-pub(super) struct Adapter {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) idempotency_ttl: Duration,
+pub struct Stored {
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// How long the answer to an idempotent request is kept.
+    pub idempotency_ttl: Duration,
 }
 
 #[async_trait]
-impl TokenStore for Adapter {
+impl TokenStore for Stored {
     async fn find(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, String> {
         let now = Timestamp::now();
         let found = self.store.token_by_hash(hash.as_bytes()).await.map_err(|error| error.to_string())?;
@@ -41,7 +45,7 @@ impl TokenStore for Adapter {
 }
 
 #[async_trait]
-impl IdempotencyStore for Adapter {
+impl IdempotencyStore for Stored {
     async fn claim(&self, claim: &Claim) -> Result<Claimed, String> {
         let request =
             ClaimRequest { scope: claim.scope.clone(), key: claim.key.clone(), body_hash: claim.body_hash };
@@ -71,7 +75,7 @@ impl IdempotencyStore for Adapter {
 }
 
 /// The response to keep in the same transaction as the records.
-pub(super) fn completion(held: &Held, response: StoredResponse, ttl: Duration) -> Completion {
+pub fn completion(held: &Held, response: StoredResponse, ttl: Duration) -> Completion {
     Completion {
         held: store_held(held),
         response: store::StoredResponse {
@@ -88,12 +92,26 @@ fn store_held(held: &Held) -> store::Held {
 }
 
 #[async_trait]
-impl Probe for Adapter {
+impl Probe for Stored {
     fn name(&self) -> &'static str {
         "database"
     }
 
     async fn check(&self) -> Result<(), String> {
         self.store.ping().await.map_err(|error| error.to_string())
+    }
+}
+
+/// A store's error as a problem.
+pub fn problem(error: StoreError) -> Problem {
+    match error {
+        StoreError::NotFound { what, id } => Problem::not_found(format!("there is no {what} `{id}`")),
+        StoreError::Conflict { .. } => Problem::new(Kind::Conflict, error.to_string()),
+        StoreError::Invalid { field, detail } => Problem::field(field, detail),
+        StoreError::Unavailable { .. } => {
+            tracing::error!(%error, "the store does not answer");
+            Problem::new(Kind::Unavailable, "the database does not answer")
+        }
+        StoreError::Corrupt { .. } | StoreError::Failed { .. } => Problem::internal(&error),
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::Problem;
 use common::{TestKind, TestRun, TestStatus};
 use serde::{Deserialize, Serialize};
-use server::Problem;
 use utoipa::ToSchema;
 
 /// One run of one suite on a candidate or on the unpatched code. A test may be named once only.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct TestIn {
+pub struct TestIn {
     /// The issue; that of the request when it is left out.
     #[serde(default)]
     instance_id: Option<String>,
@@ -44,7 +44,7 @@ pub(in crate::http) struct TestIn {
 
 impl TestIn {
     /// The issue (empty when not said) and the run.
-    pub(super) fn into_run(self, field: &str) -> Result<(String, TestRun), Problem> {
+    pub fn into_run(self, field: &str) -> Result<(String, TestRun), Problem> {
         let mut results = self.results;
         let lists = [
             (self.passed, TestStatus::Passed),

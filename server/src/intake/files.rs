@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
+use crate::Problem;
 use common::{
     SourceFormat,
     formats::{self, ReadContext, ReadReport, Record},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use server::Problem;
 use utoipa::ToSchema;
 
 use super::{Given, GivenRun, Intake};
@@ -16,7 +16,7 @@ use super::{Given, GivenRun, Intake};
 /// A file as an agent, its harness or a benchmark wrote it.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct FileIn {
+pub struct FileIn {
     /// Its name, for messages and for ids where the content has none.
     #[schema(min_length = 1, max_length = 1024)]
     name: String,
@@ -30,7 +30,7 @@ pub(in crate::http) struct FileIn {
 
 /// What a file held and what of it could not be used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(in crate::http) struct FileReport {
+pub struct FileReport {
     /// The file.
     name: String,
     /// What was read from it. Outcomes are labels: they are kept apart and never seen by a selection.

@@ -4,47 +4,65 @@ mod candidate;
 mod files;
 mod test_run;
 
-pub(super) use candidate::CandidateIn;
-pub(super) use files::{FileIn, FileReport};
-pub(super) use test_run::TestIn;
+pub use candidate::CandidateIn;
+pub use files::{FileIn, FileReport};
+pub use test_run::TestIn;
 
 use common::{Candidate, Outcome, TestRun};
-use server::Problem;
 
-use super::SelectionSettings;
+use crate::{ByteSize, Problem};
+
+/// Bounds on what one request may bring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntakeLimits {
+    /// Candidates.
+    pub candidates: usize,
+    /// Size of one patch.
+    pub patch: ByteSize,
+    /// Turns of one trajectory.
+    pub turns: usize,
+    /// Test results, over all runs.
+    pub test_results: usize,
+}
 
 /// A candidate with where in the request it stood, for messages.
 #[derive(Debug)]
-pub(super) struct Given {
+pub struct Given {
     /// Such as `candidates[3]` or `files[0]`.
-    pub(super) field: String,
-    pub(super) candidate: Candidate,
+    pub field: String,
+    /// The candidate; its ids may be empty until [`Intake::check`].
+    pub candidate: Candidate,
 }
 
 /// A test run of one issue.
 #[derive(Debug)]
-pub(super) struct GivenRun {
-    pub(super) field: String,
+pub struct GivenRun {
+    /// Where it stood.
+    pub field: String,
     /// The issue; empty when the request does not say.
-    pub(super) instance_id: String,
-    pub(super) run: TestRun,
+    pub instance_id: String,
+    /// The run.
+    pub run: TestRun,
 }
 
 /// Everything that a request brought, in its order.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
-    pub(super) candidates: Vec<Given>,
-    pub(super) tests: Vec<GivenRun>,
+pub struct Intake {
+    /// Candidates, also those of files.
+    pub candidates: Vec<Given>,
+    /// Test runs, also those of files.
+    pub tests: Vec<GivenRun>,
     /// Texts of issues, by instance.
-    pub(super) issues: Vec<(String, String)>,
+    pub issues: Vec<(String, String)>,
     /// Labels that files held. They never reach a selection.
-    pub(super) outcomes: Vec<Outcome>,
-    pub(super) files: Vec<FileReport>,
+    pub outcomes: Vec<Outcome>,
+    /// What the files held.
+    pub files: Vec<FileReport>,
 }
 
 impl Intake {
     /// Takes native candidates.
-    pub(super) fn add_candidates(&mut self, given: Vec<CandidateIn>) {
+    pub fn add_candidates(&mut self, given: Vec<CandidateIn>) {
         for (index, candidate) in given.into_iter().enumerate() {
             let candidate = candidate.into_candidate();
             self.candidates.push(Given { field: format!("candidates[{index}]"), candidate });
@@ -52,7 +70,7 @@ impl Intake {
     }
 
     /// Takes test runs.
-    pub(super) fn add_tests(&mut self, given: Vec<TestIn>) -> Result<(), Problem> {
+    pub fn add_tests(&mut self, given: Vec<TestIn>) -> Result<(), Problem> {
         for (index, test) in given.into_iter().enumerate() {
             let field = format!("tests[{index}]");
             let (instance_id, run) = test.into_run(&field)?;
@@ -62,7 +80,7 @@ impl Intake {
     }
 
     /// Takes files of any format.
-    pub(super) fn add_files(&mut self, given: Vec<FileIn>) -> Result<(), Problem> {
+    pub fn add_files(&mut self, given: Vec<FileIn>) -> Result<(), Problem> {
         for (index, file) in given.into_iter().enumerate() {
             files::read(self, &format!("files[{index}]"), file)?;
         }
@@ -71,11 +89,7 @@ impl Intake {
 
     /// Gives every candidate the instance of the request where it names none itself, and refuses what is over a
     /// limit or cannot be stored.
-    pub(super) fn check(
-        &mut self,
-        instance_id: Option<&str>,
-        limits: &SelectionSettings,
-    ) -> Result<(), Problem> {
+    pub fn check(&mut self, instance_id: Option<&str>, limits: &IntakeLimits) -> Result<(), Problem> {
         let results: usize = self.tests.iter().map(|given| given.run.results.len()).sum();
         if results > limits.test_results {
             let message =
@@ -116,7 +130,7 @@ impl Intake {
 }
 
 /// Ids go into the database, logs and URLs.
-pub(super) fn check_id(field: &str, id: &str) -> Result<(), Problem> {
+pub fn check_id(field: &str, id: &str) -> Result<(), Problem> {
     if id.is_empty() {
         return Err(Problem::field(field, "is missing"));
     }
@@ -130,4 +144,4 @@ pub(super) fn check_id(field: &str, id: &str) -> Result<(), Problem> {
 }
 
 /// Longest id in characters.
-pub(super) const MAX_ID: usize = 256;
+pub const MAX_ID: usize = 256;
