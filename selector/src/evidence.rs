@@ -47,14 +47,14 @@ pub enum SelectError {
         /// The issue.
         instance_id: String,
     },
-    /// A probability is NaN or outside [0, 1], or a logit is NaN or infinite.
+    /// A probability is NaN or outside [0, 1], a logit is NaN or infinite, or a spread is that or negative.
     #[error(
         "scores[{index}].{field}: {value} of candidate `{id}` is not {wanted}; give null where the verifier could not say"
     )]
     BadScore {
         /// Position in the list of scores.
         index: usize,
-        /// `probability` or `logit`.
+        /// `probability`, `logit` or `spread`.
         field: &'static str,
         /// The id.
         id: String,
@@ -116,6 +116,11 @@ pub(crate) fn check(pool: &PreparedPool, index: &Index<'_>, evidence: &Evidence)
             && !value.is_finite()
         {
             return Err(bad("logit", value, "a finite number"));
+        }
+        if let Some(value) = score.spread
+            && !(0.0..f64::INFINITY).contains(&value)
+        {
+            return Err(bad("spread", value, "a finite number that is not negative"));
         }
     }
     Ok(())

@@ -100,6 +100,7 @@ fn cases() -> impl Strategy<Value = (Pool, Evidence)> {
                 candidate_id: ids.get(at).cloned().unwrap_or_default(),
                 probability,
                 logit: None,
+                spread: None,
                 revision: "r1".into(),
             });
         let scores = prop::collection::vec(score, 0..if size == 0 { 1 } else { 8 });
@@ -241,6 +242,7 @@ fn score(id: &str, probability: f64) -> VerifierScore {
         candidate_id: id.into(),
         probability: Some(probability),
         logit: None,
+        spread: None,
         revision: String::new(),
     }
 }

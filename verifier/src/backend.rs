@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
 use common::Candidate;
+pub use common::score::Condensed;
 use serde::{Deserialize, Serialize};
 
 /// How a trajectory is laid out for a model; see `docs/verifier-input.md`.
@@ -85,20 +86,6 @@ pub struct PrepareOptions {
     pub max_tokens: Option<usize>,
     /// Whether an over-long trajectory may be condensed; refused otherwise.
     pub condense: bool,
-}
-
-/// What was left out of an over-long trajectory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condensed {
-    /// Tokens it would have taken whole.
-    pub full_tokens: usize,
-    /// Turns (positions in the trajectory) whose observation was replaced, in the order in which that was done.
-    pub turns: Vec<usize>,
-    /// Assistant turns whose thought was replaced after that, in the order in which that was done.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub thoughts: Vec<usize>,
-    /// Tokens taken out in that way.
-    pub removed_tokens: usize,
 }
 
 /// What a back end made of an example.

@@ -159,6 +159,8 @@ struct ScoreFields {
     #[serde(default)]
     logit: Option<f64>,
     #[serde(default)]
+    spread: Option<f64>,
+    #[serde(default)]
     revision: String,
 }
 
@@ -179,8 +181,9 @@ fn score_rows(path: &Path) -> Result<Vec<(String, VerifierScore)>> {
                 path.display()
             ))
         })?;
-        let ScoreFields { candidate_id, probability, logit, revision } = row.score;
-        rows.push((row.instance_id, VerifierScore { candidate_id, probability, logit, revision }));
+        let ScoreFields { candidate_id, probability, logit, spread, revision } = row.score;
+        let score = VerifierScore { candidate_id, probability, logit, spread, revision };
+        rows.push((row.instance_id, score));
     }
     Ok(rows)
 }

@@ -225,6 +225,7 @@ mod tests {
                 candidate_id: candidate_id.clone(),
                 probability,
                 logit: None,
+                spread: None,
                 revision: String::new(),
             });
             evidence.tests.push(run(&candidate_id, TestKind::Regression, regression, 12));

@@ -29,6 +29,7 @@ impl Scorer for Fake {
                     probability: Some(if candidate_id == *liked { 0.9 } else { 0.1 }),
                     candidate_id,
                     logit: None,
+                    spread: None,
                     revision: "fake-1".into(),
                 })
                 .collect()),

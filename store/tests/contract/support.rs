@@ -170,6 +170,7 @@ pub(crate) fn selection(instance_id: &str, names: &[&str], created_at: Timestamp
                 candidate_id: (*name).to_owned(),
                 probability: Some(0.25),
                 logit: None,
+                spread: None,
                 revision: "r1".to_owned(),
             })
             .collect(),
