@@ -4,5 +4,6 @@
 //! row-major and contiguous.
 
 pub mod layout;
+pub mod mapped;
 
 pub use layout::{Layout, LayoutError, Node, Span};

@@ -2,6 +2,16 @@
 //!
 //! This is the only crate that names a Burn backend; everything else works with what it hands out.
 
+pub mod config;
+pub mod device;
+mod language_model;
+pub mod network;
 pub mod ops;
+pub mod weights;
 
+pub use burn::tensor::Device;
+pub use config::Config;
 pub use kernels::{Layout, LayoutError, Node, Span};
+pub use language_model::{InputError, LanguageModel, LoadOptions, NewScores};
+pub use network::KvCache;
+pub use weights::{Dtype, LoadError, SaveError, SaveOptions};

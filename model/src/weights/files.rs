@@ -1,0 +1,149 @@
+//! The weight files of a model folder.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+use super::{Dtype, LoadError};
+
+/// The one file of a model that is not sharded.
+pub(super) const SINGLE: &str = "model.safetensors";
+/// Names the shards of a model that is.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// More header than any model has; keeps a damaged file from filling memory.
+const LARGEST_INDEX: u64 = 256 << 20;
+
+/// A tensor in a file.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// Its type, or the name of one that is not read.
+    pub(super) dtype: Result<Dtype, String>,
+    pub(super) shape: Vec<usize>,
+    /// Its part of the mapped file.
+    pub(super) bytes: Bytes,
+}
+
+/// The tensors of a model folder, mapped into memory and not yet read.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    pub(super) entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Maps `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    pub fn open(dir: &Path) -> Result<Self, LoadError> {
+        let single = dir.join(SINGLE);
+        if single.is_file() {
+            return Ok(Self { entries: open_file(&single)? });
+        }
+        let index = dir.join(INDEX);
+        if !index.is_file() {
+            return Err(LoadError::NoWeights { path: dir.to_owned(), reason: nothing_found(dir) });
+        }
+        open_shards(dir, &index)
+    }
+
+    /// Names of the tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+}
+
+fn nothing_found(dir: &Path) -> String {
+    let old = [
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+        "consolidated.00.pth",
+        "adapter_model.safetensors",
+    ];
+    match old.iter().find(|name| dir.join(name).is_file()) {
+        Some(name) => {
+            format!("{name} is not read; convert the weights to safetensors (save_pretrained does)")
+        }
+        None => format!("neither {SINGLE} nor {INDEX} is there"),
+    }
+}
+
+fn open_shards(dir: &Path, index: &Path) -> Result<Checkpoint, LoadError> {
+    let io = |error| LoadError::Io { path: index.to_owned(), error };
+    let format = |reason: String| LoadError::Format { path: index.to_owned(), reason };
+    if fs::metadata(index).map_err(io)?.len() > LARGEST_INDEX {
+        return Err(format(format!("larger than {} MiB", LARGEST_INDEX >> 20)));
+    }
+    let text = fs::read_to_string(index).map_err(io)?;
+    let Index { weight_map } = serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
+    let mut files: Vec<&String> = weight_map.values().collect();
+    files.sort_unstable();
+    files.dedup();
+    let mut entries = BTreeMap::new();
+    for file in files {
+        // The index comes from outside; it must not lead out of the folder.
+        if Path::new(file).file_name().is_none_or(|name| name != file.as_str()) {
+            return Err(format(format!("`{file}` is not the name of a file in the folder")));
+        }
+        let shard = dir.join(file);
+        for (name, entry) in open_file(&shard)? {
+            match weight_map.get(&name) {
+                Some(named) if named == file => entries.insert(name, entry),
+                Some(named) => {
+                    return Err(format(format!("`{name}` is in {file}, but is said to be in {named}")));
+                }
+                None => return Err(format(format!("`{name}` in {file} is not listed"))),
+            };
+        }
+    }
+    let lost: Vec<_> = weight_map.iter().filter(|(name, _)| !entries.contains_key(*name)).collect();
+    if !lost.is_empty() {
+        let lost: Vec<_> = lost.iter().map(|(name, file)| format!("{name} ({file})")).collect();
+        return Err(format(format!("listed tensors that are not in their files: {}", lost.join(", "))));
+    }
+    Ok(Checkpoint { entries })
+}
+
+fn open_file(path: &Path) -> Result<BTreeMap<String, Entry>, LoadError> {
+    let mapped =
+        kernels::mapped::map(path).map_err(|error| LoadError::Io { path: path.to_owned(), error })?;
+    entries(&Bytes::from_owner(mapped)).map_err(|reason| LoadError::Format { path: path.to_owned(), reason })
+}
+
+/// The tensors of a safetensors file. The header is checked by its reader: offsets within the file, without holes or
+/// overlaps, sizes as shapes and types say.
+pub(super) fn entries(file: &Bytes) -> Result<BTreeMap<String, Entry>, String> {
+    let (header, metadata) =
+        SafeTensors::read_metadata(file).map_err(|error| format!("not a whole safetensors file: {error}"))?;
+    let start = 8 + header;
+    let tensors = metadata.tensors().into_iter().map(|(name, info)| {
+        let (from, to) = info.data_offsets;
+        let entry = Entry {
+            dtype: Dtype::of(info.dtype).ok_or_else(|| info.dtype.to_string()),
+            shape: info.shape.clone(),
+            bytes: file.slice(start + from..start + to),
+        };
+        (name, entry)
+    });
+    Ok(tensors.collect())
+}
+
+/// Where the shard number `index` of `count` is written.
+pub(super) fn shard_path(dir: &Path, index: usize, count: usize) -> PathBuf {
+    match count {
+        1 => dir.join(SINGLE),
+        _ => dir.join(format!("model-{:05}-of-{count:05}.safetensors", index + 1)),
+    }
+}

@@ -1,0 +1,58 @@
+//! Weights drawn at random, the same ones for the same seed on every machine.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Source;
+
+/// Draws matrices from a normal distribution, sets norms to one and biases to zero, as `transformers` does.
+#[derive(Debug)]
+pub(crate) struct Random {
+    pub(crate) seed: u64,
+    /// Standard deviation of matrices.
+    pub(crate) spread: f64,
+    pub(crate) device: Device,
+}
+
+/// SplitMix64.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl Random {
+    fn normal(&self, name: &str, count: usize) -> Vec<f32> {
+        // A stream of its own for every name (FNV-1a), so that a tensor does not depend on those before it.
+        let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        });
+        let mut state = self.seed ^ hash;
+        let mut uniform = || ((next(&mut state) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        let mut values = Vec::with_capacity(count + 1);
+        while values.len() < count {
+            // Box–Muller
+            let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f64::consts::TAU * uniform());
+            values.push((self.spread * radius * angle.cos()) as f32);
+            values.push((self.spread * radius * angle.sin()) as f32);
+        }
+        values.truncate(count);
+        values
+    }
+}
+
+impl Source for Random {
+    fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        if D > 1 {
+            let values = self.normal(name, shape.iter().product());
+            return Tensor::from_data(TensorData::new(values, shape), &self.device);
+        }
+        let value = if name.ends_with("bias") { 0.0 } else { 1.0 };
+        Tensor::full(shape, value, &self.device)
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
+    }
+}
