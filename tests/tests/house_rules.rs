@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 
-const CRATES: [&str; 10] =
-    ["common", "patch", "store", "server", "kernels", "model", "verifier", "selector", "cli", "tests"];
+const CRATES: [&str; 11] =
+    ["common", "patch", "store", "server", "kernels", "model", "trainer", "verifier", "selector", "cli", "tests"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -99,6 +99,7 @@ fn dependencies_point_one_way() {
         ("server", &["common", "store"]),
         ("kernels", &[]),
         ("model", &["kernels"]),
+        ("trainer", &["common", "patch", "store", "server", "model"]),
         ("verifier", &["common", "patch", "store", "server", "model"]),
         ("selector", &["common", "patch", "store", "server"]),
         ("cli", &["common", "patch", "store", "server", "model", "verifier", "selector"]),
