@@ -27,7 +27,7 @@ pub use self::{
     diagnose::{Diagnosis, diagnose},
     entropo::{Entropy, EntropyError, warmed_up},
     kto::{Kto, KtoBatch, KtoForm, KtoSample, KtoTerm, ReferencePoint},
-    numeric::{log_sigmoid, sigmoid},
+    numeric::{log_sigmoid, log_sum_exp, sigmoid},
     pair::{PairObjective, PairTerm},
     sft::sft,
     verifier::{BradleyTerry, ListTerm, ScoreTerm, binary, bradley_terry, listwise},

@@ -21,7 +21,7 @@ pub(super) fn sigmoid_slope(x: f64) -> f64 {
 }
 
 /// log Σ eˣ; −∞ for no values.
-pub(super) fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if top.is_infinite() {
         return top;
