@@ -44,3 +44,24 @@ pub fn log(data: &[u8]) {
 pub fn junit(data: &[u8]) {
     let _ = common::test_formats::junit(&String::from_utf8_lossy(data));
 }
+
+/// Reads the bytes as a model's configuration. One that is accepted says the same after it was written, and the sizes in
+/// it can be multiplied.
+#[cfg(feature = "model")]
+pub fn model_config(data: &[u8]) {
+    let Ok(config) = model::Config::parse(&String::from_utf8_lossy(data)) else { return };
+    let again = model::Config::from_map(config.raw().clone()).expect("its own fields are accepted");
+    assert_eq!(again, config);
+    assert!(config.heads % config.kv_heads == 0 && config.head_size % 2 == 0);
+    let (angles, factor) = config.rope.frequencies(config.head_size.min(1 << 10));
+    assert!(factor.is_finite() && angles.iter().all(|angle| !angle.is_nan()));
+}
+
+/// Reads the bytes as a file of weights.
+#[cfg(feature = "model")]
+pub fn model_weights(data: &[u8]) {
+    for (name, shape) in model::weights::inspect(data).unwrap_or_default() {
+        let elements = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
+        assert!(elements.is_some_and(|elements| elements <= data.len()), "{name}: {shape:?}");
+    }
+}

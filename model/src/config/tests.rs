@@ -120,3 +120,31 @@ fn yarn_keeps_short_wavelengths_and_divides_long_ones() {
     assert!((f64::from(attention) - (0.1 * 4_f64.ln() + 1.0)).abs() < 1e-6);
     assert_eq!(one, 1.0);
 }
+
+proptest::proptest! {
+    /// Whatever stands in the fields, the answer is a configuration or an error, and a configuration makes finite angles.
+    #[test]
+    fn no_configuration_panics(
+        field in proptest::sample::select(&[
+            "vocab_size", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "num_hidden_layers",
+            "layer_types", "rope_scaling", "rope_theta", "id2label", "num_labels", "max_position_embeddings",
+            "sliding_window", "max_window_layers", "use_sliding_window", "architectures", "model_type", "rms_norm_eps",
+        ][..]),
+        value in proptest::sample::select(&[
+            "0", "-1", "1", "2", "3.5", "1e300", "18446744073709551615", "true", "\"\"", "\"Qwen2\"", "[]", "[1]",
+            "[\"sliding_attention\"]", "{}", "{\"0\":\"a\"}", "{\"type\":\"yarn\",\"factor\":1e-9}",
+            "{\"type\":\"yarn\",\"factor\":2,\"original_max_position_embeddings\":1e-300}",
+            "{\"type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4}",
+        ][..]),
+        scores in proptest::bool::ANY,
+    ) {
+        let class = if scores { "Qwen2ForSequenceClassification" } else { "Qwen2ForCausalLM" };
+        let (Value::Object(mut map), value) = (base(), serde_json::from_str(value).expect("JSON")) else { unreachable!() };
+        map.insert("architectures".to_owned(), json!([class]));
+        map.insert(field.to_owned(), value);
+        if let Ok(config) = Config::from_map(map) {
+            let (angles, factor) = config.rope.frequencies(config.head_size.min(256));
+            proptest::prop_assert!(factor.is_finite() && angles.iter().all(|angle| !angle.is_nan()), "{:?}", config.rope);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Number types of stored weights.
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
+use rayon::prelude::*;
 
 /// The type of a stored tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -52,10 +53,9 @@ impl Dtype {
 
     /// Little-endian stored elements as single precision, which holds each of these types exactly.
     pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f32> {
-        // Half floats are converted a buffer at a time: the conversion of slices uses the processor's instructions.
         const CHUNK: usize = 4096;
         let mut values = vec![0.0; bytes.len() / self.size()];
-        let chunks = values.chunks_mut(CHUNK).zip(bytes.chunks(CHUNK * self.size()));
+        let chunks = values.par_chunks_mut(CHUNK).zip(bytes.par_chunks(CHUNK * self.size()));
         match self {
             Self::F32 => chunks.for_each(|(values, bytes)| {
                 for (value, &bytes) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
@@ -63,20 +63,19 @@ impl Dtype {
                 }
             }),
             Self::Bf16 => chunks.for_each(|(values, bytes)| {
-                for (value, &bytes) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                    *value = bf16::from_le_bytes(bytes).to_f32();
+                for (value, &[low, high]) in values.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                    *value = f32::from_le_bytes([0, 0, low, high]);
                 }
             }),
-            Self::F16 => {
+            // Through a buffer, because the conversion of whole slices uses the processor's instructions for it.
+            Self::F16 => chunks.for_each(|(values, bytes)| {
                 let mut halves = [f16::ZERO; CHUNK];
-                chunks.for_each(|(values, bytes)| {
-                    let halves = &mut halves[..values.len()];
-                    for (half, &bytes) in halves.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                        *half = f16::from_le_bytes(bytes);
-                    }
-                    halves.convert_to_f32_slice(values);
-                });
-            }
+                let halves = &mut halves[..values.len()];
+                for (half, &bytes) in halves.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                    *half = f16::from_le_bytes(bytes);
+                }
+                halves.convert_to_f32_slice(values);
+            }),
         }
         values
     }

@@ -3,10 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs,
+    ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
+use kernels::mapped::Mapped;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -25,8 +28,35 @@ pub(super) struct Entry {
     /// Its type, or the name of one that is not read.
     pub(super) dtype: Result<Dtype, String>,
     pub(super) shape: Vec<usize>,
-    /// Its part of the mapped file.
-    pub(super) bytes: Bytes,
+    pub(super) file: Arc<Mapped>,
+    /// Its part of the file.
+    pub(super) part: Range<usize>,
+}
+
+/// The owner of a mapped file, for [`Bytes`].
+#[derive(Debug, Clone)]
+struct Owner(Arc<Mapped>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref().as_ref()
+    }
+}
+
+impl Entry {
+    /// Its bytes, which keep the file mapped.
+    pub(super) fn shared(&self) -> Bytes {
+        Bytes::from_owner(Owner(Arc::clone(&self.file))).slice(self.part.clone())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.file.as_ref().as_ref()[self.part.clone()]
+    }
+
+    /// Lets go of its pages, after its content was converted.
+    pub(super) fn release(&self) {
+        self.file.release(self.part.clone());
+    }
 }
 
 /// The tensors of a model folder, mapped into memory and not yet read.
@@ -117,27 +147,40 @@ fn open_shards(dir: &Path, index: &Path) -> Result<Checkpoint, LoadError> {
 }
 
 fn open_file(path: &Path) -> Result<BTreeMap<String, Entry>, LoadError> {
-    let mapped =
-        kernels::mapped::map(path).map_err(|error| LoadError::Io { path: path.to_owned(), error })?;
-    entries(&Bytes::from_owner(mapped)).map_err(|reason| LoadError::Format { path: path.to_owned(), reason })
+    let file = Mapped::open(path).map_err(|error| LoadError::Io { path: path.to_owned(), error })?;
+    let file = Arc::new(file);
+    let parts = parts(file.as_ref().as_ref());
+    let parts = parts.map_err(|reason| LoadError::Format { path: path.to_owned(), reason })?;
+    let entry =
+        |(name, Stored { dtype, shape, part })| (name, Entry { dtype, shape, part, file: Arc::clone(&file) });
+    Ok(parts.into_iter().map(entry).collect())
+}
+
+/// A tensor in the header of a file.
+#[derive(Debug)]
+struct Stored {
+    dtype: Result<Dtype, String>,
+    shape: Vec<usize>,
+    part: Range<usize>,
 }
 
 /// The tensors of a safetensors file. The header is checked by its reader: offsets within the file, without holes or
 /// overlaps, sizes as shapes and types say.
-pub(super) fn entries(file: &Bytes) -> Result<BTreeMap<String, Entry>, String> {
+fn parts(file: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
     let (header, metadata) =
         SafeTensors::read_metadata(file).map_err(|error| format!("not a whole safetensors file: {error}"))?;
     let start = 8 + header;
     let tensors = metadata.tensors().into_iter().map(|(name, info)| {
         let (from, to) = info.data_offsets;
-        let entry = Entry {
-            dtype: Dtype::of(info.dtype).ok_or_else(|| info.dtype.to_string()),
-            shape: info.shape.clone(),
-            bytes: file.slice(start + from..start + to),
-        };
-        (name, entry)
+        let dtype = Dtype::of(info.dtype).ok_or_else(|| info.dtype.to_string());
+        (name, Stored { dtype, shape: info.shape.clone(), part: start + from..start + to })
     });
     Ok(tensors.collect())
+}
+
+/// Names and shapes of the tensors in a safetensors file, or what is wrong with it.
+pub fn inspect(file: &[u8]) -> Result<BTreeMap<String, Vec<usize>>, String> {
+    Ok(parts(file)?.into_iter().map(|(name, part)| (name, part.shape)).collect())
 }
 
 /// Where the shard number `index` of `count` is written.
@@ -145,5 +188,51 @@ pub(super) fn shard_path(dir: &Path, index: usize, count: usize) -> PathBuf {
     match count {
         1 => dir.join(SINGLE),
         _ => dir.join(format!("model-{:05}-of-{count:05}.safetensors", index + 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header.bytes());
+        file.resize(file.len() + data, 0);
+        file
+    }
+
+    #[test]
+    fn a_header_whose_sizes_do_not_add_up_is_refused() {
+        let good = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+        assert_eq!(parts(&file(good, 8)).expect("whole")["a"].shape, [2]);
+        assert!(parts(&file(good, 9)).is_err());
+        assert!(parts(&file(good, 4)).is_err());
+        for bad in [
+            r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[18446744073709551615,2],"data_offsets":[0,8]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#,
+            r#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#,
+            "[]",
+        ] {
+            assert!(parts(&file(bad, 8)).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            at in 0_usize..60,
+            byte in any::<u8>(),
+        ) {
+            let _ = parts(&bytes);
+            let mut whole = file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 8);
+            whole[at] = byte;
+            let _ = parts(&whole);
+        }
     }
 }

@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 use crate::config::ConfigError;
 
 pub use convert::Dtype;
-pub use files::Checkpoint;
+pub use files::{Checkpoint, inspect};
 pub(crate) use random::Random;
 pub(crate) use reader::{Check, Reader};
 pub(crate) use save::save;

@@ -78,12 +78,15 @@ impl Source for Reader<'_> {
         let dtype = *entry.dtype.as_ref().expect("the check passed");
         self.stored.insert(name.to_owned(), dtype);
         // Single precision is used where it lies in the mapped file, if it lies as the processor wants it.
-        let aligned = entry.bytes.as_ptr().align_offset(align_of::<f32>()) == 0;
+        let aligned = entry.bytes().as_ptr().align_offset(align_of::<f32>()) == 0;
         let data = if dtype == Dtype::F32 && aligned && cfg!(target_endian = "little") {
-            let bytes = Bytes::from_shared(entry.bytes.clone(), AllocationProperty::File);
+            let bytes = Bytes::from_shared(entry.shared(), AllocationProperty::File);
             TensorData::from_bytes(bytes, shape, DType::F32)
         } else {
-            TensorData::new(dtype.decode(&entry.bytes), shape)
+            let values = dtype.decode(entry.bytes());
+            // Or the stored weights would be in memory beside the converted ones.
+            entry.release();
+            TensorData::new(values, shape)
         };
         Tensor::from_data(data, &self.device)
     }

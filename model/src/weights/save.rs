@@ -183,18 +183,21 @@ impl Writer<'_> {
             self.left = shard.iter();
             self.left.next().expect("no shard is empty")
         };
-        let path = || shard_path(self.dir, self.index - 1, self.count);
-        let data = value.val().into_data();
-        let values = data
-            .as_slice::<f32>()
-            .map_err(|error| SaveError::Io { path: path(), error: io::Error::other(error.to_string()) })?;
-        let bytes = plan
-            .dtype
-            .encode(values)
-            .ok_or_else(|| SaveError::Range { tensor: plan.name.clone(), dtype: plan.dtype.config_name() })?;
-        let path = path();
+        let path = shard_path(self.dir, self.index - 1, self.count);
         let file = self.file.as_mut().expect("a shard is open");
-        file.write_all(&bytes).map_err(|error| SaveError::Io { path, error })
+        let data = value.val().into_data().convert::<f32>();
+        let values = data.as_slice::<f32>();
+        let values = values.map_err(|error| SaveError::Io {
+            path: path.clone(),
+            error: io::Error::other(error.to_string()),
+        })?;
+        for values in values.chunks(1 << 16) {
+            let dtype = plan.dtype.config_name();
+            let bytes = plan.dtype.encode(values);
+            let bytes = bytes.ok_or_else(|| SaveError::Range { tensor: plan.name.clone(), dtype })?;
+            file.write_all(&bytes).map_err(|error| SaveError::Io { path: path.clone(), error })?;
+        }
+        Ok(())
     }
 
     /// Closes the current shard, on the disk.
