@@ -24,7 +24,9 @@ const NO: [&str; 3] = ["NO", "No", "no"];
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
     /// YES and NO begin with the same tokens.
-    #[error("the tokenizer begins YES and NO with the same tokens, so the first one does not tell them apart")]
+    #[error(
+        "the tokenizer begins YES and NO with the same tokens, so the first one does not tell them apart"
+    )]
     Same,
     /// The tokenizer fails.
     #[error(transparent)]
@@ -55,10 +57,8 @@ impl Judge {
     pub fn new(tokenizer: &Tokenizer) -> Result<Self, JudgeError> {
         let yes = first_tokens(tokenizer, &YES)?;
         let no = first_tokens(tokenizer, &NO)?;
-        let judge = Self {
-            yes: yes.difference(&no).copied().collect(),
-            no: no.difference(&yes).copied().collect(),
-        };
+        let judge =
+            Self { yes: yes.difference(&no).copied().collect(), no: no.difference(&yes).copied().collect() };
         if judge.yes.is_empty() || judge.no.is_empty() { Err(JudgeError::Same) } else { Ok(judge) }
     }
 
@@ -94,7 +94,9 @@ impl Judge {
 
 /// The answer by the log-probabilities of the variants of YES and of NO; those that are missing have none.
 pub fn verdict(yes: &[f64], no: &[f64], least_mass: f64) -> Verdict {
-    let sum = |logprobs: &[f64]| logprobs.iter().filter(|logprob| !logprob.is_nan()).map(|logprob| logprob.exp()).sum();
+    let sum = |logprobs: &[f64]| {
+        logprobs.iter().filter(|logprob| !logprob.is_nan()).map(|logprob| logprob.exp()).sum()
+    };
     let (yes, no): (f64, f64) = (sum(yes), sum(no));
     let mass = yes + no;
     if !(mass.is_finite() && mass >= least_mass && mass > 0.0) {

@@ -1,5 +1,7 @@
 //! Chat templates and tokens as transformers has them; `fixtures/record_chat.py` recorded what is expected.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 
 use model::{
@@ -41,7 +43,8 @@ fn each_case(check: impl Fn(&str, &ChatRequest, &Value)) {
             now: Some(Moment(expected["now"].as_i64().unwrap())),
             ..ChatRequest::default()
         };
-        let name = format!("{} {conversation} {} {} {kwargs:?}", case["template"], case["tools"], case["prompt"]);
+        let name =
+            format!("{} {conversation} {} {} {kwargs:?}", case["template"], case["tools"], case["prompt"]);
         check(&name, &request, case);
     }
 }
@@ -50,23 +53,40 @@ fn ids(case: &Value) -> Vec<u32> {
     case["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
+/// What is wrong with a case, if anything.
+fn difference(tokenizer: &Tokenizer, request: &ChatRequest, case: &Value) -> Option<String> {
+    match (tokenizer.apply(request), case.get("error")) {
+        (Ok((text, encoded)), None) => {
+            let expected = case["text"].as_str().unwrap();
+            if text != expected {
+                let at = text.bytes().zip(expected.bytes()).take_while(|(one, other)| one == other).count();
+                let part = |text: &str| {
+                    String::from_utf8_lossy(&text.as_bytes()[at..(at + 80).min(text.len())]).into_owned()
+                };
+                return Some(format!("byte {at}: {:?} instead of {:?}", part(&text), part(expected)));
+            }
+            (encoded.ids != ids(case)).then(|| "other tokens".to_owned())
+        }
+        (Err(error), Some(expected)) => {
+            let message = expected.as_str().unwrap().strip_prefix("TemplateError: ")?;
+            (!error.to_string().ends_with(message)).then(|| error.to_string())
+        }
+        (Ok((text, _)), Some(error)) => Some(format!("transformers refuses with {error}, got {text:?}")),
+        (Err(error), None) => Some(error.to_string()),
+    }
+}
+
 #[test]
 fn texts_and_tokens_are_those_of_transformers() {
     let tokenizer = tokenizer();
-    each_case(|name, request, case| match (tokenizer.apply(request), case.get("error")) {
-        (Ok((text, encoded)), None) => {
-            assert_eq!(text, case["text"].as_str().unwrap(), "{name}");
-            assert_eq!(encoded.ids, ids(case), "{name}");
+    let wrong = std::cell::RefCell::new(Vec::new());
+    each_case(|name, request, case| {
+        if let Some(difference) = difference(&tokenizer, request, case) {
+            wrong.borrow_mut().push(format!("{name}: {difference}"));
         }
-        (Err(error), Some(expected)) => {
-            let expected = expected.as_str().unwrap();
-            if let Some(message) = expected.strip_prefix("TemplateError: ") {
-                assert!(error.to_string().ends_with(message), "{name}: {error}");
-            }
-        }
-        (Ok((text, _)), Some(error)) => panic!("{name}: transformers refuses with {error}, got {text:?}"),
-        (Err(error), None) => panic!("{name}: {error}"),
     });
+    let wrong = wrong.into_inner();
+    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -76,7 +96,8 @@ fn masks_of_generation_blocks_are_those_of_transformers() {
     each_case(|name, request, case| {
         let Some(mask) = case["mask"].as_str() else { return };
         let rendering = tokenizer.render_chat(request).unwrap();
-        let got: String = rendering.assistant_mask.iter().map(|written| if *written { '1' } else { '0' }).collect();
+        let got: String =
+            rendering.assistant_mask.iter().map(|written| if *written { '1' } else { '0' }).collect();
         assert_eq!(got, mask, "{name}");
         assert_eq!(rendering.source, MaskSource::GenerationBlocks, "{name}");
         masks.set(masks.get() + 1);

@@ -19,7 +19,12 @@ struct Style {
 }
 
 /// `json.dumps(value, ensure_ascii, indent, separators, sort_keys)`.
-pub(super) fn tojson(state: &State, value: &Value, positional: Option<bool>, args: Kwargs) -> Result<String, Error> {
+pub(super) fn tojson(
+    state: &State,
+    value: &Value,
+    positional: Option<bool>,
+    args: &Kwargs,
+) -> Result<String, Error> {
     let indent = match args.get::<Option<Value>>("indent")? {
         None => None,
         Some(value) if value.is_none() => None,
@@ -156,9 +161,7 @@ fn number(value: &Value) -> String {
     }
     match f64::try_from(value.clone()) {
         Ok(number) if number.is_nan() => "NaN".to_owned(),
-        Ok(number) if number.is_infinite() => {
-            if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
-        }
+        Ok(number) if number.is_infinite() => if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned(),
         Ok(number) => float(number),
         Err(_) => value.to_string(),
     }

@@ -51,12 +51,24 @@ impl<'a> Renderer<'a> {
 
     /// Where the last visible character of a message's content ends in `text`, which is the rendering of the first
     /// `count` messages: a mark put behind it must come out there and change nothing else.
-    pub(super) fn end_of_content(&self, message: usize, count: usize, prompt: bool, text: &str) -> Option<usize> {
+    pub(super) fn end_of_content(
+        &self,
+        message: usize,
+        count: usize,
+        prompt: bool,
+        text: &str,
+    ) -> Option<usize> {
         self.inserted(message, count, prompt, text, false)
     }
 
     /// Where the first visible character of a message's content begins.
-    pub(super) fn start_of_content(&self, message: usize, count: usize, prompt: bool, text: &str) -> Option<usize> {
+    pub(super) fn start_of_content(
+        &self,
+        message: usize,
+        count: usize,
+        prompt: bool,
+        text: &str,
+    ) -> Option<usize> {
         self.inserted(message, count, prompt, text, true)
     }
 
@@ -74,11 +86,7 @@ impl<'a> Renderer<'a> {
             }
             _ => return None,
         };
-        let at = if first {
-            place.len() - place.trim_start().len()
-        } else {
-            place.trim_end().len()
-        };
+        let at = if first { place.len() - place.trim_start().len() } else { place.trim_end().len() };
         if place.trim().is_empty() {
             return None;
         }
@@ -108,7 +116,9 @@ fn free_marks(request: &ChatRequest, template: &ChatTemplate) -> Result<[char; 2
     let mut free = NONCHARACTERS.filter(|mark| !used.contains(mark));
     match (free.next(), free.next()) {
         (Some(start), Some(end)) => Ok([start, end]),
-        _ => Err(ChatError::Request("messages: they use up all noncharacters from U+FDD0 to U+FDEF".to_owned())),
+        _ => Err(ChatError::Request(
+            "messages: they use up all noncharacters from U+FDD0 to U+FDEF".to_owned(),
+        )),
     }
 }
 

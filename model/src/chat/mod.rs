@@ -29,7 +29,9 @@ pub use template::{ChatTemplate, TemplateError};
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
     /// The model folder has no such template.
-    #[error("the model has no chat template{0}; it needs a chat_template.jinja or an entry in tokenizer_config.json")]
+    #[error(
+        "the model has no chat template{0}; it needs a chat_template.jinja or an entry in tokenizer_config.json"
+    )]
     NoTemplate(String),
     /// The request is not a conversation.
     #[error("{0}")]
@@ -38,7 +40,9 @@ pub enum ChatError {
     #[error("chat template: {0}")]
     Template(#[from] TemplateError),
     /// The template renders a turn differently when others follow, and its text cannot be found again.
-    #[error("the chat template is not stable under appending turns, and the policy's tokens of {0} cannot be found")]
+    #[error(
+        "the chat template is not stable under appending turns, and the policy's tokens of {0} cannot be found"
+    )]
     Lost(Unstable),
     /// The tokenizer fails on its text.
     #[error(transparent)]
@@ -90,7 +94,10 @@ impl Tokenizer {
         Ok(tokens::assign(found, encoded))
     }
 
-    fn template_for<'t>(&'t self, request: &ChatRequest) -> Result<std::borrow::Cow<'t, ChatTemplate>, ChatError> {
+    fn template_for<'t>(
+        &'t self,
+        request: &ChatRequest,
+    ) -> Result<std::borrow::Cow<'t, ChatTemplate>, ChatError> {
         let name = request.template;
         if let Some(template) = self.chat_template(name, request.tools.is_some()) {
             return Ok(std::borrow::Cow::Borrowed(template));

@@ -50,7 +50,8 @@ pub(super) fn trim(text: &str, chars: Option<&str>) -> String {
 }
 
 fn strip<'t>(mut text: &'t str, chars: Option<&str>, left: bool, right: bool) -> &'t str {
-    let unwanted = |character: char| chars.map_or_else(|| is_space(character), |chars| chars.contains(character));
+    let unwanted =
+        |character: char| chars.map_or_else(|| is_space(character), |chars| chars.contains(character));
     if left {
         text = text.trim_start_matches(unwanted);
     }
@@ -143,7 +144,7 @@ fn words(text: &str, most: usize, from_right: bool) -> Vec<&str> {
     let (mut words, mut rest) = (Vec::new(), strip(text, None, !from_right, from_right));
     while !rest.is_empty() {
         if words.len() + 1 == most {
-            words.push(strip(rest, None, from_right, !from_right));
+            words.push(rest);
             break;
         }
         let (word, left) = if from_right {
@@ -163,7 +164,8 @@ fn words(text: &str, most: usize, from_right: bool) -> Vec<&str> {
 
 /// `str.splitlines`.
 fn lines(text: &str, keep: bool) -> Vec<&str> {
-    let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+    let breaks =
+        ['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
     let (mut lines, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find(breaks) {
         let length = if rest[at..].starts_with("\r\n") {

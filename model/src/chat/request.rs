@@ -63,7 +63,9 @@ impl ChatRequest<'_> {
         ];
         let special = tokenizer.special().iter().map(|(name, text)| (name.clone(), text.as_str().into()));
         variables.extend(special);
-        variables.extend(self.kwargs.into_iter().flatten().map(|(name, value)| (name.clone(), python::from_json(value))));
+        variables.extend(
+            self.kwargs.into_iter().flatten().map(|(name, value)| (name.clone(), python::from_json(value))),
+        );
         let bytes = messages.iter().chain(self.tools.into_iter().flatten()).map(size).sum();
         Ok(Context { variables, now: self.now.unwrap_or_else(Moment::now), bytes })
     }
@@ -81,7 +83,9 @@ fn size(value: &Value) -> usize {
 
 /// A message without fields that are null, its reasoning under every name that templates use.
 fn normalised(message: &Map<String, Value>) -> Map<String, Value> {
-    let kept = || message.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), value.clone()));
+    let kept = || {
+        message.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), value.clone()))
+    };
     let reasoning = REASONING.iter().find_map(|name| message.get(*name).filter(|value| !value.is_null()));
     let Some(reasoning) = reasoning else { return kept().collect() };
     let mut aliased = Map::new();

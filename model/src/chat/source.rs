@@ -30,11 +30,11 @@ pub(super) fn prepare(source: &str) -> Result<Prepared, TemplateError> {
         match Tag::of(tag) {
             Some(Tag { name: "generation", left, right }) => {
                 (open, generation) = (open + 1, true);
-                out.push_str(&format!("{{%{left} filter {FILTER} %}}{{% with {right}%}}"));
+                out.extend(["{%", left, " filter ", FILTER, " %}{% with ", right, "%}"]);
             }
             Some(Tag { name: "endgeneration", left, right }) => {
                 open = open.checked_sub(1).ok_or_else(|| unbalanced(source, rest))?;
-                out.push_str(&format!("{{%{left} endwith %}}{{% endfilter {right}%}}"));
+                out.extend(["{%", left, " endwith %}{% endfilter ", right, "%}"]);
             }
             Some(Tag { name: "raw", .. }) => {
                 let length = raw_end(rest);
@@ -47,7 +47,9 @@ pub(super) fn prepare(source: &str) -> Result<Prepared, TemplateError> {
     }
     out.push_str(rest);
     if open > 0 {
-        return Err(TemplateError::Syntax("a `generation` block is not closed by `endgeneration`".to_owned()));
+        return Err(TemplateError::Syntax(
+            "a `generation` block is not closed by `endgeneration`".to_owned(),
+        ));
     }
     Ok(Prepared { source: out, generation })
 }
@@ -137,7 +139,10 @@ mod tests {
             prepared("a {%- generation -%} b {%+ endgeneration %}\n"),
             "a {%- filter __generated__ %}{% with -%} b {%+ endwith %}{% endfilter %}\n"
         );
-        assert_eq!(prepared("{%generation%}{%endgeneration-%}"), prepared("{% generation %}{% endgeneration -%}"));
+        assert_eq!(
+            prepared("{%generation%}{%endgeneration-%}"),
+            prepared("{% generation %}{% endgeneration -%}")
+        );
     }
 
     #[test]
@@ -156,7 +161,10 @@ mod tests {
         }
         assert_eq!(
             prepared("{% raw %}{% generation %}{% endraw %}{% generation %}{% endgeneration %}"),
-            format!("{{% raw %}}{{% generation %}}{{% endraw %}}{}", prepared("{% generation %}{% endgeneration %}"))
+            format!(
+                "{{% raw %}}{{% generation %}}{{% endraw %}}{}",
+                prepared("{% generation %}{% endgeneration %}")
+            )
         );
     }
 

@@ -35,7 +35,10 @@ pub struct Unstable {
 impl fmt::Display for Unstable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { turn, alone, whole } = self;
-        write!(f, "messages[{turn}]: rendered alone it goes on with {alone:?}, in the whole conversation with {whole:?}")
+        write!(
+            f,
+            "messages[{turn}]: rendered alone it goes on with {alone:?}, in the whole conversation with {whole:?}"
+        )
     }
 }
 
@@ -71,12 +74,11 @@ pub(super) fn find(
     for turn in (0..count).filter(|turn| is_assistant(&request.messages[*turn])) {
         let written = search.appended(turn)?;
         if blocks.is_none() {
-            let written = match written {
-                Some(written) => written,
-                None => {
-                    source = MaskSource::Located;
-                    search.located(turn)?
-                }
+            let written = if let Some(written) = written {
+                written
+            } else {
+                source = MaskSource::Located;
+                search.located(turn)?
             };
             policy.push((turn, written));
         }
@@ -180,13 +182,10 @@ impl Search<'_, '_> {
         let start = if turn == 0 {
             self.renderer.start_of_content(0, count, self.asked(), self.text).ok_or_else(lost)?
         } else {
-            let before = self
-                .renderer
-                .end_of_content(turn - 1, count, self.asked(), self.text)
-                .ok_or_else(lost)?;
+            let before =
+                self.renderer.end_of_content(turn - 1, count, self.asked(), self.text).ok_or_else(lost)?;
             let prompt = self.renderer.prefix(turn, true).map_err(|_| lost())?;
-            let there =
-                self.renderer.end_of_content(turn - 1, turn, true, &prompt).ok_or_else(lost)?;
+            let there = self.renderer.end_of_content(turn - 1, turn, true, &prompt).ok_or_else(lost)?;
             let tail = &prompt[there..];
             let content = self.renderer.start_of_content(turn, count, self.asked(), self.text);
             let same = common(tail, &self.text[before..]);
@@ -197,7 +196,8 @@ impl Search<'_, '_> {
             let start = before + header;
             content.map_or(start, |content| start.min(content.max(before)))
         };
-        let content = self.renderer.end_of_content(turn, count, self.asked(), self.text).unwrap_or(start).max(start);
+        let content =
+            self.renderer.end_of_content(turn, count, self.asked(), self.text).unwrap_or(start).max(start);
         let limit = (turn + 1..count)
             .find_map(|next| self.renderer.start_of_content(next, count, self.asked(), self.text))
             .unwrap_or(self.end);
@@ -226,8 +226,9 @@ impl Search<'_, '_> {
 
     /// Gives each generation block the assistant turn it stands in.
     fn turns_of(&self, blocks: &[Range<usize>]) -> Vec<(usize, Range<usize>)> {
-        let assistants: Vec<usize> =
-            (0..self.request.messages.len()).filter(|turn| is_assistant(&self.request.messages[*turn])).collect();
+        let assistants: Vec<usize> = (0..self.request.messages.len())
+            .filter(|turn| is_assistant(&self.request.messages[*turn]))
+            .collect();
         let mut sorted = blocks.to_vec();
         sorted.sort_by_key(|block| (block.start, block.end));
         if sorted.len() == assistants.len() {
@@ -236,7 +237,13 @@ impl Search<'_, '_> {
         let regions = self.regions(&[]);
         let turn_at = |block: &Range<usize>| {
             let at = regions.partition_point(|region| region.end <= block.start);
-            assistants.iter().copied().filter(|turn| *turn <= at).max().or(assistants.first().copied()).unwrap_or(0)
+            assistants
+                .iter()
+                .copied()
+                .filter(|turn| *turn <= at)
+                .max()
+                .or(assistants.first().copied())
+                .unwrap_or(0)
         };
         sorted.into_iter().map(|block| (turn_at(&block), block)).collect()
     }
@@ -244,7 +251,8 @@ impl Search<'_, '_> {
     /// The bytes of each message, one after the other.
     fn regions(&self, policy: &[(usize, Range<usize>)]) -> Vec<Range<usize>> {
         let count = self.request.messages.len();
-        let of = |turn: usize| policy.iter().filter(move |(written, _)| *written == turn).map(|(_, span)| span);
+        let of =
+            |turn: usize| policy.iter().filter(move |(written, _)| *written == turn).map(|(_, span)| span);
         let mut starts = vec![0];
         for turn in 1..count {
             let alone = self.renderer.prefix(turn, false).ok();

@@ -81,8 +81,15 @@ impl ChatTemplate {
         environment.set_formatter(|out, _, value| write_value(out, value));
         environment.set_unknown_method_callback(python::method);
         environment.add_filter("tojson", tojson);
-        environment.add_filter("trim", python_trim);
+        environment.add_filter("trim", trim);
         environment.add_filter(source::FILTER, mark);
+        environment.add_test("iterable", |value: &Value| {
+            !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
+        });
+        // In Python whatever has a length and items is one: texts and mappings too.
+        environment.add_test("sequence", |value: &Value| {
+            matches!(value.kind(), ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map)
+        });
         environment.add_function("raise_exception", raise);
         environment.add_function("strftime_now", strftime_now);
         environment.remove_global("debug");
@@ -101,7 +108,11 @@ impl ChatTemplate {
     }
 
     /// Renders; with `marks` each generation block's text stands between the two.
-    pub(super) fn render(&self, context: &Context, marks: Option<[char; 2]>) -> Result<String, TemplateError> {
+    pub(super) fn render(
+        &self,
+        context: &Context,
+        marks: Option<[char; 2]>,
+    ) -> Result<String, TemplateError> {
         let fuel = FUEL.saturating_add(FUEL_PER_BYTE.saturating_mul(context.bytes as u64));
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
@@ -155,12 +166,13 @@ fn write_value(out: &mut minijinja::Output, value: &Value) -> Result<(), Error> 
     written.map_err(|_| Error::new(ErrorKind::WriteFailure, "the text cannot be written"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what a filter takes")]
 fn tojson(state: &State, value: &Value, ascii: Option<bool>, args: Kwargs) -> Result<Value, Error> {
-    json::tojson(state, value, ascii, args).map(Value::from)
+    json::tojson(state, value, ascii, &args).map(Value::from)
 }
 
-fn python_trim(text: &str, chars: Option<&str>) -> String {
-    python::trim(text, chars)
+fn trim(value: &Value, chars: Option<&str>) -> String {
+    python::trim(&value.to_string(), chars)
 }
 
 fn mark(state: &State, text: &str) -> String {

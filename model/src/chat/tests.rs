@@ -62,10 +62,7 @@ fn agent() -> Vec<Value> {
 fn appended_turns_are_the_policys() {
     let rendering = render(&template("chatml_tools"), &agent(), Some(&tools())).unwrap();
     let call = "Looking.\n<tool_call>\n{\"name\": \"bash\", \"arguments\": {\"command\": \"ls\"}}\n</tool_call><|im_end|>";
-    assert_eq!(
-        written(&rendering),
-        [(2, call.to_owned()), (5, "Done 😀<|im_end|>".to_owned())]
-    );
+    assert_eq!(written(&rendering), [(2, call.to_owned()), (5, "Done 😀<|im_end|>".to_owned())]);
     assert_eq!((rendering.source, &rendering.unstable[..]), (MaskSource::StablePrefixes, &[][..]));
     assert_eq!(rendering.turn_ends.iter().map(|(turn, _)| *turn).collect::<Vec<_>>(), [2, 5]);
     // Each message's own text comes from it.
@@ -81,8 +78,12 @@ fn appended_turns_are_the_policys() {
 fn the_generation_prompt_belongs_to_nobody() {
     let tokenizer = Tokenizer::load(&folder()).unwrap();
     let (source, messages) = (template("chatml_tools"), agent());
-    let request =
-        ChatRequest { messages: &messages, template: Some(&source), add_generation_prompt: true, ..ChatRequest::default() };
+    let request = ChatRequest {
+        messages: &messages,
+        template: Some(&source),
+        add_generation_prompt: true,
+        ..ChatRequest::default()
+    };
     let rendering = tokenizer.render_chat(&request).unwrap();
     let prompt = tokenizer.encode("<|im_start|>assistant\n", false).unwrap().ids;
     let end = rendering.ids.len() - prompt.len();
@@ -123,8 +124,12 @@ fn a_prompt_with_an_empty_thought_is_cut_back_to_its_header() {
     ];
     let source = template("thinking");
     let kwargs = json!({"enable_thinking": false}).as_object().unwrap().clone();
-    let request =
-        ChatRequest { messages: &messages, template: Some(&source), kwargs: Some(&kwargs), ..ChatRequest::default() };
+    let request = ChatRequest {
+        messages: &messages,
+        template: Some(&source),
+        kwargs: Some(&kwargs),
+        ..ChatRequest::default()
+    };
     let rendering = tokenizer.render_chat(&request).unwrap();
     assert_eq!(
         written(&rendering),
@@ -147,7 +152,10 @@ fn tools_that_move_to_the_last_question() {
     ];
     let rendering = render(&template("brackets_strict"), &messages, Some(&tools())).unwrap();
     assert_eq!(rendering.source, MaskSource::Located);
-    assert_eq!(written(&rendering), [(1, " First.<|im_end|>".to_owned()), (3, " Second.<|im_end|>".to_owned())]);
+    assert_eq!(
+        written(&rendering),
+        [(1, " First.<|im_end|>".to_owned()), (3, " Second.<|im_end|>".to_owned())]
+    );
     assert_eq!(rendering.unstable[0].turn, 1);
     let plain = render(&template("brackets_strict"), &messages, None).unwrap();
     assert_eq!((plain.source, written(&plain)), (MaskSource::StablePrefixes, written(&rendering)));
@@ -155,8 +163,8 @@ fn tools_that_move_to_the_last_question() {
 
 #[test]
 fn what_cannot_be_found_is_an_error() {
-    // Only the length of the conversation decides what stands where.
-    let source = "{{ messages | length }}{% for m in messages %}{{ m.content | upper }}<|im_end|>{% endfor %}";
+    // The length of the conversation changes its beginning, and a text that is written twice has no place.
+    let source = "{{ messages | length }}{% for m in messages %}{{ m.content * 2 }}<|im_end|>{% endfor %}";
     let messages = [
         json!({"role": "user", "content": "one"}),
         json!({"role": "assistant", "content": "two"}),
@@ -171,7 +179,8 @@ fn what_cannot_be_found_is_an_error() {
 fn generation_blocks_that_are_rewritten_are_not_trusted() {
     let source = "{% for m in messages %}{% set text %}{% if m.role == 'assistant' %}{% generation %}  {{ m.content }}\
                   {% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endset %}[{{ text | trim }}]\n{% endfor %}";
-    let messages = [json!({"role": "user", "content": "one"}), json!({"role": "assistant", "content": "two"})];
+    let messages =
+        [json!({"role": "user", "content": "one"}), json!({"role": "assistant", "content": "two"})];
     let rendering = render(source, &messages, None).unwrap();
     assert_eq!(rendering.text, "[one]\n[two]\n");
     assert_eq!(rendering.source, MaskSource::StablePrefixes);
@@ -182,7 +191,8 @@ fn tokens_on_the_border_are_never_trained() {
     // The header ends with a line break that joins those of the content.
     let source = "{% for m in messages %}{{ m.role }}:\n{% if m.role == 'assistant' %}{% generation %}{{ m.content }}\
                   {% endgeneration %}{% else %}{{ m.content }}{% endif %}<|im_end|>{% endfor %}";
-    let messages = [json!({"role": "user", "content": "a"}), json!({"role": "assistant", "content": "\n\n\n\nb"})];
+    let messages =
+        [json!({"role": "user", "content": "a"}), json!({"role": "assistant", "content": "\n\n\n\nb"})];
     let rendering = render(source, &messages, None).unwrap();
     for at in &rendering.straddling {
         assert!(!rendering.policy[*at] && rendering.assistant_mask[*at]);
@@ -202,12 +212,13 @@ fn a_template_without_a_prompt_has_headers() {
 
 #[test]
 fn requests_are_checked() {
-    assert!(matches!(render("x", &[], None), Err(ChatError::Request(_)) | Err(ChatError::NoTemplate(_))));
+    assert!(matches!(render("x", &[], None), Err(ChatError::Request(_) | ChatError::NoTemplate(_))));
     assert!(matches!(render("{{ 1 }}", &[], None), Err(ChatError::Request(_))));
     let error = render("{{ 1 }}", &[json!("text")], None).unwrap_err();
     assert!(error.to_string().starts_with("messages[0]"), "{error}");
     let tokenizer = Tokenizer::load(&folder()).unwrap();
     let messages = [json!({"role": "user", "content": "a"})];
-    let error = tokenizer.render_chat(&ChatRequest { messages: &messages, ..ChatRequest::default() }).unwrap_err();
+    let error =
+        tokenizer.render_chat(&ChatRequest { messages: &messages, ..ChatRequest::default() }).unwrap_err();
     assert!(matches!(error, ChatError::NoTemplate(_)), "{error}");
 }

@@ -20,11 +20,14 @@ pub(super) fn assign(found: Found, encoded: Encoded) -> Rendering {
         // Marks may touch, so a token may lie on the border of the next one too.
         let mut inside = false;
         let mut touched = false;
-        for (turn, written) in found.policy[next..].iter().take_while(|(_, written)| written.start < span.end) {
+        for (turn, written) in found.policy[next..].iter().take_while(|(_, written)| written.start < span.end)
+        {
             let overlaps = span.start < written.end && written.start < span.end && !span.is_empty();
             let within = written.start <= span.start && span.end <= written.end;
             // A token that stands for no text is the policy's only if it is surrounded by the policy's text.
-            if within && (overlaps || (span.is_empty() && written.start < span.start && span.end < written.end)) {
+            if within
+                && (overlaps || (span.is_empty() && written.start < span.start && span.end < written.end))
+            {
                 inside = true;
                 match turn_ends.last_mut() {
                     Some((last, end)) if last == turn => *end = at,

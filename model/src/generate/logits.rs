@@ -80,7 +80,9 @@ pub fn min_p(logits: &mut [f32], p: f32) {
 
 /// The likeliest token, the first of equals.
 pub fn argmax(logits: &[f32]) -> Option<u32> {
-    let best = (0..logits.len()).filter(|id| !logits[*id].is_nan()).min_by(|one, other| descending(logits, *one, *other));
+    let best = (0..logits.len())
+        .filter(|id| !logits[*id].is_nan())
+        .min_by(|one, other| descending(logits, *one, *other));
     best.map(|id| id as u32)
 }
 

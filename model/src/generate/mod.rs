@@ -2,12 +2,14 @@
 
 mod draw;
 pub mod logits;
+mod model;
 mod options;
 mod stream;
 
 use crate::tokenizer::Tokenizer;
 
 pub use draw::Draws;
+pub use model::Continuation;
 pub use options::{Finish, GenerateError, GenerateOptions, Sampling};
 pub use stream::TextStream;
 
@@ -65,7 +67,8 @@ pub fn generate(
     while tokens.len() < options.max_tokens {
         let mut logits = model.next(&seen[unread..])?;
         unread = seen.len();
-        let token = choose(&mut logits, &seen, options, &mut draws).ok_or(GenerateError::NotFinite(seen.len()))?;
+        let token =
+            choose(&mut logits, &seen, options, &mut draws).ok_or(GenerateError::NotFinite(seen.len()))?;
         let id = token.id;
         tokens.push(token);
         seen.push(id);
@@ -101,7 +104,8 @@ fn choose(
         return None;
     }
     let top = logits::likeliest(logits, options.top_logprobs);
-    let own = (options.sampling.temperature > 0.0 || options.sampling.repetition_penalty != 1.0).then(|| logits.to_vec());
+    let own = (options.sampling.temperature > 0.0 || options.sampling.repetition_penalty != 1.0)
+        .then(|| logits.to_vec());
     logits::process(logits, seen, &options.sampling);
     let id = if options.sampling.temperature > 0.0 { draws.token(logits)? } else { logits::argmax(logits)? };
     let logit = own.as_deref().unwrap_or(logits)[id as usize];

@@ -77,7 +77,10 @@ impl<'t> TextStream<'t> {
 fn overlap(text: &str, stop: &str) -> usize {
     let longest = stop.len().saturating_sub(1).min(text.len());
     let starts = (text.len() - longest..text.len()).filter(|at| text.is_char_boundary(*at));
-    starts.map(|at| text.len() - at).find(|length| stop.starts_with(&text[text.len() - length..])).unwrap_or(0)
+    starts
+        .map(|at| text.len() - at)
+        .find(|length| stop.starts_with(&text[text.len() - length..]))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -41,7 +41,12 @@ fn ends_at_the_end_and_at_the_limit() {
     assert!(matches!(generation.finish, Finish::Eos(_)));
     assert_eq!(pieces.concat(), generation.text);
     assert!(pieces.iter().all(|piece| !piece.contains('\u{fffd}')), "{pieces:?}");
-    assert!(generation.tokens.iter().all(|token| token.top.len() == 2 && token.logprob <= 0.0 && token.logprob > -1e-3));
+    assert!(
+        generation
+            .tokens
+            .iter()
+            .all(|token| token.top.len() == 2 && token.logprob <= 0.0 && token.logprob > -1e-3)
+    );
 
     let (generation, _) = run("one two three", &[], 2);
     assert_eq!((generation.finish, generation.tokens.len()), (Finish::Length, 2));
@@ -68,7 +73,8 @@ fn the_same_seed_says_the_same() {
     let vocabulary = tokenizer.vocabulary();
     let run = |seed| {
         let sampling = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed, ..Sampling::default() };
-        let options = GenerateOptions { max_tokens: 30, sampling, ignore_eos: true, ..GenerateOptions::default() };
+        let options =
+            GenerateOptions { max_tokens: 30, sampling, ignore_eos: true, ..GenerateOptions::default() };
         let mut model = |tokens: &[u32]| {
             let last = *tokens.last().unwrap();
             (0..vocabulary).map(|id| ((id as u32 * 31 + last * 17) % 97) as f32 / 20.0).collect::<Vec<f32>>()

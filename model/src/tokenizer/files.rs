@@ -188,7 +188,8 @@ fn text(path: &Path) -> Result<Option<String>, TokenizerError> {
 fn object(dir: &Path, name: &str) -> Result<Option<Map<String, Value>>, TokenizerError> {
     let path = dir.join(name);
     let Some(text) = text(&path)? else { return Ok(None) };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|error| TokenizerError::Invalid { file: path.display().to_string(), reason: error.to_string() })
+    serde_json::from_str(&text).map(Some).map_err(|error| TokenizerError::Invalid {
+        file: path.display().to_string(),
+        reason: error.to_string(),
+    })
 }

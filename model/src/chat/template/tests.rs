@@ -8,7 +8,9 @@ fn render(source: &str) -> Result<String, TemplateError> {
 #[test]
 fn endless_templates_end() {
     let nested = "{% for a in range(10000) %}{% for b in range(10000) %}{{ a }}{% endfor %}{% endfor %}";
-    for source in [nested, "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "{{ 'x' * 10000000000 }}"] {
+    for source in
+        [nested, "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "{{ 'x' * 10000000000 }}"]
+    {
         let error = render(source).unwrap_err();
         assert!(matches!(error, TemplateError::Endless(_) | TemplateError::Failed { .. }), "{error}");
     }
