@@ -19,6 +19,9 @@ pub struct Selection {
     pub confidence: Option<f64>,
     /// True when no candidate was good enough for the requested minimum confidence.
     pub abstained: bool,
+    /// Revisions of the verifier models whose scores counted, such as `linear@4f0c…`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verifiers: Vec<String>,
     /// Evidence that the policy wanted and did not get.
     pub degraded: Vec<Degraded>,
     /// Every candidate, best first.

@@ -1,5 +1,7 @@
 //! What is known of the candidates beside themselves, and the check that it fits them.
 
+use std::collections::BTreeSet;
+
 use common::{TestRun, VerifierScore};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -136,4 +138,12 @@ pub(crate) fn verifier(index: &Index<'_>, evidence: &Evidence) -> Vec<Option<f64
         }
     }
     sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))).collect()
+}
+
+/// The revisions that scored, each once, in order.
+pub(crate) fn revisions(evidence: &Evidence) -> Vec<String> {
+    let scored = evidence.scores.iter().filter(|score| score.probability.is_some());
+    let named: BTreeSet<&String> =
+        scored.map(|score| &score.revision).filter(|revision| !revision.is_empty()).collect();
+    named.into_iter().cloned().collect()
 }

@@ -50,7 +50,9 @@ pub fn select_prepared(
         model: request.model.as_deref(),
     };
     let verdict = policies::decide(request.policy, &context);
-    Ok(selection(&context, request, verdict))
+    let mut selection = selection(&context, request, verdict);
+    selection.verifiers = evidence::revisions(evidence);
+    Ok(selection)
 }
 
 fn selection(context: &Context<'_>, request: &PolicyRequest, mut verdict: Verdict) -> Selection {
@@ -75,6 +77,7 @@ fn selection(context: &Context<'_>, request: &PolicyRequest, mut verdict: Verdic
         chosen: chosen.map(|&at| context.pool.candidates[at].candidate_id.clone()),
         confidence: verdict.confidence,
         abstained,
+        verifiers: Vec::new(),
         degraded,
         candidates: (1..)
             .zip(&verdict.order)

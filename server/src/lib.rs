@@ -1,5 +1,6 @@
 //! What the HTTP edge of every EntroPO service shares: configuration, problem+json errors, authentication, limits,
-//! idempotency, telemetry, health and shutdown. Nothing here knows what a service does.
+//! idempotency, telemetry, health and shutdown; and what calls to other services share. Nothing here knows what a
+//! service does.
 //!
 //! A service builds an [`utoipa_axum::router::OpenApiRouter`], hands it to [`stack`], and the result to [`serve`].
 
@@ -15,6 +16,7 @@ pub mod intake;
 pub mod launch;
 pub mod metrics;
 pub mod observe;
+pub mod outgoing;
 pub mod problem;
 pub mod serve;
 pub mod stack;

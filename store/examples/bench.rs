@@ -179,6 +179,7 @@ fn selection(issue: &str, runs: &[Trajectory]) -> NewSelection {
             chosen: Some("c0".to_owned()),
             confidence: Some(0.5),
             abstained: false,
+            verifiers: Vec::new(),
             degraded: vec![],
             candidates: ranked,
         },

@@ -150,6 +150,7 @@ fn selection(id: Uuid, issue: &str, members: Vec<NewMember>, created_at: Timesta
             chosen: Some("c0".to_owned()),
             confidence: None,
             abstained: false,
+            verifiers: Vec::new(),
             degraded: vec![],
             candidates: members.iter().enumerate().map(ranked).collect(),
         },

@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod calibration;
 pub mod input;
+pub mod openai;
 
 pub use backend::{
     Backend, BackendError, Condensed, Example, Layout, ModelInfo, Payload, PrepareError, PrepareOptions,

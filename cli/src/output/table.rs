@@ -168,6 +168,7 @@ mod tests {
             chosen: Some("run-1".into()),
             confidence: Some(0.9),
             abstained: false,
+            verifiers: Vec::new(),
             degraded: vec![common::Degraded {
                 evidence: "verifier".into(),
                 detail: "none is configured".into(),

@@ -9,11 +9,13 @@ mod scorer;
 mod selections;
 mod service;
 mod settings;
+mod verifier;
 
 pub use run::{Running, StartError, start};
-pub use scorer::{ScoreRequest, Scorer, ScorerError};
-pub use service::Service;
+pub use scorer::{ScoreRequest, Scorer, ScorerError, Scores};
+pub use service::{Service, Verifier};
 pub use settings::{SelectionSettings, Settings};
+pub use verifier::{ConfigureError, HttpScorer, VerifierSettings};
 
 use std::sync::Arc;
 

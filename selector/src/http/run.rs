@@ -8,7 +8,7 @@ use store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Scorer, Service, Settings, router};
+use super::{HttpScorer, Scorer, Service, Settings, Verifier, router};
 
 /// A service that is answering.
 #[derive(Debug)]
@@ -30,19 +30,24 @@ impl Running {
 }
 
 /// Opens the store, listens, and answers requests until `stop` is cancelled.
+///
+/// Scores come from the verifier that the settings name, else from `scorer`.
 pub async fn start(
     settings: &Settings,
     scorer: Option<Arc<dyn Scorer>>,
     stop: CancellationToken,
 ) -> Result<Running, StartError> {
     let bind = settings.http.bind;
+    let named = HttpScorer::new(&settings.verifier).map_err(|error| StartError::Other(error.to_string()))?;
+    let scorer = named.map(|scorer| Arc::new(scorer) as Arc<dyn Scorer>).or(scorer);
+    let verifier = scorer.map(|scorer| Verifier { scorer, deadline: settings.verifier.deadline });
     let store = launch::open(&settings.database).await?;
     let stored =
         Arc::new(Stored { store: Arc::clone(&store), idempotency_ttl: settings.selection.idempotency_ttl.0 });
     let auth = launch::authenticator(&settings.auth, bind, &settings.database, &stored).await?;
     let (listener, addr) = launch::listen(bind).await?;
 
-    let service = Service::new(Arc::clone(&store), settings.selection.clone(), scorer);
+    let service = Service::new(Arc::clone(&store), settings.selection.clone(), verifier);
     let edge = Edge {
         limits: settings.limits.clone(),
         auth,

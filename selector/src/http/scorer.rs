@@ -1,19 +1,32 @@
 //! Where verifier scores come from when a request brings none.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use common::VerifierScore;
+use common::{Candidate, VerifierScore};
 
-use crate::Pool;
-
-/// Candidates to be scored.
+/// Candidates to be scored. Nothing is copied: trajectories are megabytes.
 #[derive(Debug, Clone)]
 pub struct ScoreRequest {
-    /// The issue and all of its candidates.
-    pub pool: Arc<Pool>,
-    /// Positions in `pool.candidates` of those that need a score.
-    pub wanted: Vec<usize>,
+    /// The issue.
+    pub instance_id: Arc<str>,
+    /// Its text, where it is at hand.
+    pub issue: Option<Arc<str>>,
+    /// Whom to score; their ids are unique.
+    pub candidates: Vec<Arc<Candidate>>,
+    /// After this nobody waits for the answer any more.
+    pub deadline: Instant,
+    /// The id of the request that this is for, so that both services log the same.
+    pub request_id: Option<Arc<str>>,
+}
+
+/// What the verifier said.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scores {
+    /// Scores, joined by id; candidates may be missing, and probabilities may be null.
+    pub scores: Vec<VerifierScore>,
+    /// In words: which candidates have no score and why.
+    pub notes: Vec<String>,
 }
 
 /// Why there are no scores.
@@ -25,6 +38,9 @@ pub enum ScorerError {
     /// The verifier refuses the request.
     #[error("the verifier refused: {0}")]
     Refused(String),
+    /// The model has learned nothing yet.
+    #[error("the verifier's model {0} is untrained; its scores mean nothing")]
+    Untrained(String),
 }
 
 /// A learned verifier, in this process or elsewhere.
@@ -33,5 +49,5 @@ pub enum ScorerError {
 #[async_trait]
 pub trait Scorer: Send + Sync + fmt::Debug {
     /// Scores candidates. The answer is joined by id; candidates may be missing from it.
-    async fn score(&self, request: ScoreRequest) -> Result<Vec<VerifierScore>, ScorerError>;
+    async fn score(&self, request: ScoreRequest) -> Result<Scores, ScorerError>;
 }

@@ -2,7 +2,7 @@
 
 use std::{num::NonZero, ops::Deref, sync::Arc, thread::available_parallelism};
 
-use server::Problem;
+use server::{Problem, Span};
 use store::Store;
 use tokio::sync::Semaphore;
 
@@ -12,6 +12,15 @@ use super::{Scorer, SelectionSettings};
 #[derive(Debug, Clone)]
 pub struct Service(Arc<Inner>);
 
+/// A verifier and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    /// Who scores.
+    pub scorer: Arc<dyn Scorer>,
+    /// After this the selection goes on without scores.
+    pub deadline: Span,
+}
+
 /// What [`Service`] holds.
 #[derive(Debug)]
 pub struct Inner {
@@ -20,7 +29,7 @@ pub struct Inner {
     /// Bounds on selections.
     pub settings: SelectionSettings,
     /// The verifier, where there is one.
-    pub scorer: Option<Arc<dyn Scorer>>,
+    pub verifier: Option<Verifier>,
     workers: Semaphore,
 }
 
@@ -34,10 +43,10 @@ impl Deref for Service {
 
 impl Service {
     /// A service over a store, with or without a verifier.
-    pub fn new(store: Arc<dyn Store>, settings: SelectionSettings, scorer: Option<Arc<dyn Scorer>>) -> Self {
+    pub fn new(store: Arc<dyn Store>, settings: SelectionSettings, verifier: Option<Verifier>) -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
         let workers = if settings.workers == 0 { cores } else { settings.workers };
-        Self(Arc::new(Inner { store, settings, scorer, workers: Semaphore::new(workers) }))
+        Self(Arc::new(Inner { store, settings, verifier, workers: Semaphore::new(workers) }))
     }
 
     /// Runs work that takes milliseconds or more off the async threads, a few at a time: with more at once than

@@ -7,6 +7,8 @@ use server::{
     intake::IntakeLimits,
 };
 
+use super::VerifierSettings;
+
 /// Everything that can be configured; docs/configuration.md lists the keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +25,8 @@ pub struct Settings {
     pub log: Log,
     /// What a selection may cost.
     pub selection: SelectionSettings,
+    /// Who scores candidates.
+    pub verifier: VerifierSettings,
 }
 
 impl Default for Settings {
@@ -34,6 +38,7 @@ impl Default for Settings {
             limits: Limits::default(),
             log: Log::default(),
             selection: SelectionSettings::default(),
+            verifier: VerifierSettings::default(),
         }
     }
 }
@@ -52,8 +57,6 @@ pub struct SelectionSettings {
     pub test_results: usize,
     /// Selections computed at a time; 0 for the number of cores.
     pub workers: usize,
-    /// How long a verifier may take; after that the selection goes on without it and says so.
-    pub verifier_timeout: Span,
     /// How long the answer to an idempotent request is kept.
     pub idempotency_ttl: Span,
 }
@@ -78,7 +81,6 @@ impl Default for SelectionSettings {
             turns: 10_000,
             test_results: 1_000_000,
             workers: 0,
-            verifier_timeout: Span::secs(20),
             idempotency_ttl: Span::secs(24 * 3600),
         }
     }

@@ -126,6 +126,7 @@ mod tests {
             chosen: None,
             confidence: None,
             abstained: false,
+            verifiers: Vec::new(),
             degraded: Vec::new(),
             candidates: vec![ranked("a"), ranked("b:c")],
         }

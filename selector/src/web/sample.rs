@@ -119,6 +119,7 @@ pub(super) fn detail() -> Detail {
             chosen: Some("run-07".to_owned()),
             confidence: Some(0.83),
             abstained: false,
+            verifiers: Vec::new(),
             degraded: vec![Degraded {
                 evidence: "verifier".to_owned(),
                 detail: format!("it did not answer in time {EVIL}"),

@@ -159,7 +159,7 @@ async fn limits_name_field_and_limit() {
         test_results: 1,
         ..Default::default()
     };
-    let app = App::with(settings, None).await;
+    let app = App::with_settings(settings, None).await;
     let refused = async |candidates: Value, tests: Value| {
         let asked = json!({"instance_id": "a", "candidates": candidates, "tests": tests});
         let answer = app.post("/v1/selections", &asked).await;

@@ -1,11 +1,9 @@
 //! A service to talk to.
 
-use std::sync::Arc;
-
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use selector::http::{Scorer, SelectionSettings, Service, router};
+use selector::http::{SelectionSettings, Service, Verifier, router};
 use serde_json::{Value, json};
 use server::{Edge, auth::Authenticator, config::Limits, stack};
 use store::{ConnectOptions, connect};
@@ -41,12 +39,16 @@ impl Answer {
 
 impl App {
     pub(crate) async fn new() -> Self {
-        Self::with(SelectionSettings::default(), None).await
+        Self::with(None).await
     }
 
-    pub(crate) async fn with(settings: SelectionSettings, scorer: Option<Arc<dyn Scorer>>) -> Self {
+    pub(crate) async fn with(verifier: Option<Verifier>) -> Self {
+        Self::with_settings(SelectionSettings::default(), verifier).await
+    }
+
+    pub(crate) async fn with_settings(settings: SelectionSettings, verifier: Option<Verifier>) -> Self {
         let store = connect("sqlite::memory:", &ConnectOptions::default()).await.unwrap();
-        let service = Service::new(store, settings, scorer);
+        let service = Service::new(store, settings, verifier);
         let edge = Edge {
             limits: Limits::default(),
             auth: Authenticator::off(),

@@ -182,6 +182,7 @@ pub(crate) fn selection(instance_id: &str, names: &[&str], created_at: Timestamp
             chosen: names.first().map(|name| (*name).to_owned()),
             confidence: Some(0.625),
             abstained: names.is_empty(),
+            verifiers: Vec::new(),
             degraded: vec![Degraded { evidence: "verifier".to_owned(), detail: "none".to_owned() }],
             candidates: names.iter().enumerate().map(ranked).collect(),
         },

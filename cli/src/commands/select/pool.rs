@@ -60,6 +60,7 @@ mod tests {
             chosen: None,
             confidence: Some(0.2),
             abstained: true,
+            verifiers: Vec::new(),
             degraded: Vec::new(),
             candidates: Vec::new(),
         };

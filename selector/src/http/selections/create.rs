@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use server::{
     Json, Problem, ProblemResponses,
     idempotency::{StoredResponse, Ticket, kept_headers},
+    observe::RequestId,
     stored,
 };
 use store::{ContentId, NewIssue, NewSelection, SelectionRecord, StoreError, StoredCandidate, Timestamp};
@@ -19,12 +20,13 @@ use uuid::Uuid;
 
 use super::{
     pool::{self, Ready},
+    scoring,
     types::{CreateSelection, SelectionView},
 };
 use crate::{
-    PolicyRequest,
-    http::{ScoreRequest, Service, errors},
-    select,
+    PolicyRequest, Prepared, PreparedPool,
+    http::{Service, errors},
+    select_prepared,
 };
 
 /// Select among the candidates of an issue
@@ -48,14 +50,31 @@ use crate::{
 pub(super) async fn create(
     State(service): State<Service>,
     ticket: Option<Extension<Ticket>>,
+    id: Option<Extension<RequestId>>,
     Json(request): Json<CreateSelection>,
 ) -> Result<Response, Problem> {
     let known = known(&service, &request.stored).await?;
     let limits = service.settings.clone();
     let mut ready = service.compute(move || pool::prepare(request, known, &limits)).await?;
-    let (pool, note) = score(&service, &mut ready).await;
-    let created = service.compute(move || decide(ready, &pool, note)).await?;
+    let (scored, pool) = tokio::join!(
+        scoring::score(&service, &ready, id.as_ref().map(|Extension(id)| id)),
+        prepare(&service, &ready),
+    );
+    ready.evidence.scores.extend(scored.scores);
+    let pool = pool?;
+    let created = service.compute(move || decide(ready, &pool, scored.notes)).await?;
     keep(&service, created, ticket.map(|Extension(ticket)| ticket)).await
+}
+
+/// Reads patches and conversations, while the verifier does the same.
+async fn prepare(service: &Service, ready: &Ready) -> Result<PreparedPool, Problem> {
+    let (instance_id, issue) = (ready.instance_id.to_string(), ready.issue.clone());
+    let candidates = ready.candidates.clone();
+    let work = move || {
+        let candidates = candidates.iter().map(|candidate| Arc::new(Prepared::new(candidate))).collect();
+        Ok(PreparedPool { instance_id, issue, candidates })
+    };
+    service.compute(work).await
 }
 
 /// The candidates that the request names by content id.
@@ -87,67 +106,33 @@ async fn known(service: &Service, ids: &[String]) -> Result<Vec<StoredCandidate>
     })
 }
 
-/// Asks the verifier for the scores that the policy wants and the request does not bring. What goes wrong is a note.
-async fn score(service: &Service, ready: &mut Ready) -> (Arc<crate::Pool>, Option<Degraded>) {
-    let pool = Arc::new(std::mem::take(&mut ready.pool));
-    let Some(scorer) = &service.scorer else { return (pool, None) };
-    if !ready.policy.describe().wants.contains(&"verifier") {
-        return (pool, None);
-    }
-    let scored = |id: &String| ready.evidence.scores.iter().any(|score| score.candidate_id == *id);
-    let candidates = pool.candidates.iter().enumerate();
-    let wanted: Vec<usize> = candidates
-        .filter(|(_, candidate)| !scored(&candidate.candidate_id))
-        .map(|(index, _)| index)
-        .collect();
-    if wanted.is_empty() {
-        return (pool, None);
-    }
-    let limit = service.settings.verifier_timeout;
-    let answer = scorer.score(ScoreRequest { pool: Arc::clone(&pool), wanted });
-    let note = match tokio::time::timeout(limit.0, answer).await {
-        Ok(Ok(scores)) => {
-            let in_pool = |id: &str| pool.candidates.iter().any(|candidate| candidate.candidate_id == id);
-            ready.evidence.scores.extend(scores.into_iter().filter(|score| {
-                in_pool(&score.candidate_id) && score.probability.is_none_or(|p| (0.0..=1.0).contains(&p))
-            }));
-            None
-        }
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some(format!("the verifier did not answer within {limit}")),
-    };
-    let note = note.map(|reason| {
-        tracing::warn!(reason, "selecting without the verifier");
-        let detail = format!("{reason}; selected without its scores");
-        Degraded { evidence: "verifier".to_owned(), detail }
-    });
-    (pool, note)
-}
-
 /// A selection ready to be stored and answered.
 struct Created {
     new: NewSelection,
     body: Vec<u8>,
 }
 
-fn decide(ready: Ready, pool: &crate::Pool, note: Option<Degraded>) -> Result<Created, Problem> {
+fn decide(ready: Ready, pool: &PreparedPool, notes: Vec<Degraded>) -> Result<Created, Problem> {
     let wish = PolicyRequest {
         policy: ready.policy,
         min_confidence: ready.options.min_confidence,
         ..PolicyRequest::default()
     };
-    let mut result: Selection =
-        select(pool, &ready.evidence, &wish).map_err(|error| errors::selected(&error, ready.own_tests))?;
-    if let Some(note) = note {
-        // It says more than what selection itself can say of missing scores.
-        result.degraded.retain(|degraded| degraded.evidence != note.evidence);
-        result.degraded.push(note);
+    let mut result: Selection = select_prepared(pool, &ready.evidence, &wish)
+        .map_err(|error| errors::selected(&error, ready.own_tests))?;
+    if !notes.is_empty() {
+        // They say more than what selection itself can say of missing scores.
+        result.degraded.retain(|degraded| notes.iter().all(|note| degraded.evidence != note.evidence));
+        result.degraded.extend(notes);
     }
     let request = serde_json::to_value(&ready.request).map_err(|error| Problem::internal(&error))?;
     let new = NewSelection {
         id: Uuid::now_v7(),
         created_at: Timestamp::now(),
-        issue: NewIssue { instance_id: pool.instance_id.clone(), text: pool.issue.clone() },
+        issue: NewIssue {
+            instance_id: pool.instance_id.clone(),
+            text: pool.issue.as_deref().map(str::to_owned),
+        },
         members: ready.members,
         tests: ready.evidence.tests,
         scores: ready.evidence.scores,

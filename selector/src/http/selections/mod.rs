@@ -4,6 +4,7 @@ mod create;
 mod outcomes;
 mod pool;
 mod read;
+mod scoring;
 mod types;
 
 use std::sync::Arc;

@@ -1,6 +1,9 @@
 //! From a request to a pool of one issue with its evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use common::{Candidate, TestRun, VerifierScore};
 use rayon::prelude::*;
@@ -12,14 +15,18 @@ use store::{ContentId, Member, NewCandidate, NewMember, StoredCandidate};
 
 use super::types::{CreateSelection, Options, StoredRequest};
 use crate::{
-    Evidence, Policy, Pool,
+    Evidence, Policy,
     http::{SelectionSettings, errors},
 };
 
 /// Everything needed to select and to store.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) pool: Pool,
+    pub(super) instance_id: Arc<str>,
+    /// The text of the issue, where it is at hand.
+    pub(super) issue: Option<Arc<str>>,
+    /// The candidates, whole: the verifier and the selection read them at the same time.
+    pub(super) candidates: Vec<Arc<Candidate>>,
     pub(super) evidence: Evidence,
     /// How many of the evidence's test runs are of the request's own list.
     pub(super) own_tests: usize,
@@ -54,36 +61,44 @@ pub(super) fn prepare(
     let instance_id = instance(instance_id, &intake, &known)?;
     intake.check(Some(&instance_id), &limits.intake())?;
 
-    let mut pool = Pool { instance_id, issue, candidates: Vec::with_capacity(count) };
+    let mut candidates = Vec::with_capacity(count);
     let mut ids = BTreeSet::new();
     for given in intake.candidates {
         let Candidate { candidate_id, trajectory } = given.candidate;
-        same_instance(&given.field, &trajectory.instance_id, &pool.instance_id)?;
+        same_instance(&given.field, &trajectory.instance_id, &instance_id)?;
         let candidate_id = unique(&mut ids, candidate_id, || trajectory.content_id()).map_err(|id| {
             Problem::field(format!("{}.candidate_id", given.field), format!("`{id}` is used twice"))
         })?;
-        pool.candidates.push(Candidate { candidate_id, trajectory });
+        candidates.push(Arc::new(Candidate { candidate_id, trajectory }));
     }
-    let new = pool.candidates.len();
+    let new = candidates.len();
     let mut contents = Vec::with_capacity(known.len());
     for (index, StoredCandidate { info, trajectory }) in known.into_iter().enumerate() {
         let field = format!("stored[{index}]");
-        same_instance(&field, &info.instance_id, &pool.instance_id)?;
+        same_instance(&field, &info.instance_id, &instance_id)?;
         let candidate_id = unique(&mut ids, info.id.to_string(), || info.id.to_string())
             .map_err(|id| Problem::field(field, format!("`{id}` is the id of another candidate")))?;
         contents.push(info.id);
-        pool.candidates.push(Candidate { candidate_id, trajectory });
+        candidates.push(Arc::new(Candidate { candidate_id, trajectory }));
     }
-    if pool.issue.is_none() {
-        let of_pool = intake.issues.into_iter().find(|(id, _)| *id == pool.instance_id).map(|(_, text)| text);
-        pool.issue = of_pool
-            .or_else(|| pool.candidates.iter().find_map(|candidate| candidate.trajectory.issue.clone()));
-    }
-    let tests = tests_of(intake.tests, &pool.instance_id)?;
-    let members = members(&pool.candidates[..new], &pool.candidates[new..], contents)?;
+    let of_files = || intake.issues.into_iter().find(|(id, _)| *id == instance_id).map(|(_, text)| text);
+    let of_runs = || candidates.iter().find_map(|candidate| candidate.trajectory.issue.clone());
+    let issue = issue.or_else(of_files).or_else(of_runs).map(Arc::from);
+    let tests = tests_of(intake.tests, &instance_id)?;
+    let members = members(&candidates[..new], &candidates[new..], contents)?;
     let request = StoredRequest { options: options.clone(), files: intake.files };
     check_scores(&scores)?;
-    Ok(Ready { pool, evidence: Evidence { tests, scores }, own_tests, members, policy, options, request })
+    Ok(Ready {
+        instance_id: instance_id.into(),
+        issue,
+        candidates,
+        evidence: Evidence { tests, scores },
+        own_tests,
+        members,
+        policy,
+        options,
+        request,
+    })
 }
 
 /// The issue: as the request says, or as its candidates agree.
@@ -149,8 +164,8 @@ fn tests_of(given: Vec<GivenRun>, instance_id: &str) -> Result<Vec<TestRun>, Pro
 
 /// Serialises, hashes and compresses the new candidates: most of the cost of a large request, so on all cores.
 fn members(
-    new: &[Candidate],
-    known: &[Candidate],
+    new: &[Arc<Candidate>],
+    known: &[Arc<Candidate>],
     contents: Vec<ContentId>,
 ) -> Result<Vec<NewMember>, Problem> {
     let prepared: Result<Vec<NewMember>, Problem> = new
