@@ -7,6 +7,9 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 use common::{DropStage, Ranked, Selection, TestSummary};
 
+/// The column that is there only when somebody scored.
+const VERIFIER: &str = "verifier";
+
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
@@ -40,22 +43,30 @@ pub fn selection(selection: &Selection, facts: impl Fn(&str) -> Facts, look: Loo
     if look.colour {
         table.enforce_styling();
     }
-    table.set_header(["rank", "candidate", "probability", "cluster", "tests", "steps", "why"]);
+    let scored = selection.candidates.iter().any(|ranked| ranked.verifier.is_some());
+    let header = ["rank", "candidate", "probability", "verifier", "cluster", "tests", "steps", "why"];
+    table.set_header(header.into_iter().filter(|name| scored || *name != VERIFIER));
     for ranked in &selection.candidates {
         let chosen = selection.chosen.as_deref() == Some(&ranked.candidate_id);
         let cells = [
             Cell::new(ranked.rank).set_alignment(CellAlignment::Right),
             Cell::new(&ranked.candidate_id),
             Cell::new(percent(ranked.probability)).set_alignment(CellAlignment::Right),
+            Cell::new(percent(ranked.verifier)).set_alignment(CellAlignment::Right),
             Cell::new(cluster(ranked)),
             Cell::new(tests(ranked.tests.as_ref())),
             Cell::new(facts(&ranked.candidate_id).steps.map_or("–".into(), |steps| steps.to_string()))
                 .set_alignment(CellAlignment::Right),
             Cell::new(why(ranked)),
         ];
-        table.add_row(cells.map(|cell| if chosen && look.colour { cell.fg(Color::Green) } else { cell }));
+        let cells = header.into_iter().zip(cells).filter(|(name, _)| scored || *name != VERIFIER);
+        let coloured = cells.map(|(_, cell)| if chosen && look.colour { cell.fg(Color::Green) } else { cell });
+        table.add_row(coloured);
     }
     let _ = writeln!(text, "{table}");
+    if !selection.verifiers.is_empty() {
+        let _ = writeln!(text, "  verifier: {}", selection.verifiers.join(", "));
+    }
     for missing in &selection.degraded {
         let _ = writeln!(text, "  without {}: {}", missing.evidence, missing.detail);
     }
@@ -190,6 +201,30 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains('\u{1b}'), "no colour was asked for");
+    }
+
+    #[test]
+    fn scores_and_their_model_are_shown_where_there_are_any() {
+        let mut scored = ranked("run-1", 1, &["likely"]);
+        scored.verifier = Some(0.125);
+        let result = Selection {
+            instance_id: "a__b-1".into(),
+            policy: "hybrid".into(),
+            model: None,
+            chosen: Some("run-1".into()),
+            confidence: None,
+            abstained: false,
+            verifiers: vec!["linear@4f0c".into()],
+            degraded: Vec::new(),
+            candidates: vec![scored, ranked("run-2", 2, &[])],
+        };
+        let look = Look { width: Some(120), colour: false };
+        let text = selection(&result, |_| Facts::default(), look);
+        for part in ["verifier", "12.5 %", "  verifier: linear@4f0c"] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+        let bare = Selection { verifiers: Vec::new(), candidates: vec![ranked("run-2", 1, &[])], ..result };
+        assert!(!selection(&bare, |_| Facts::default(), look).contains("verifier"));
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(super) fn detail() -> Detail {
             chosen: Some("run-07".to_owned()),
             confidence: Some(0.83),
             abstained: false,
-            verifiers: Vec::new(),
+            verifiers: vec!["linear@4f0c2a".to_owned()],
             degraded: vec![Degraded {
                 evidence: "verifier".to_owned(),
                 detail: format!("it did not answer in time {EVIL}"),

@@ -27,6 +27,8 @@ pub(super) struct SelectionView {
     pub(super) instance_id: String,
     pub(super) policy: String,
     pub(super) model: Option<String>,
+    /// The verifier models whose scores counted, in words; empty for none.
+    pub(super) verifiers: String,
     pub(super) when: When,
     pub(super) candidates_word: String,
     pub(super) verdict: Verdict,
@@ -152,6 +154,7 @@ pub(super) fn view(detail: &Detail, links: &Links) -> SelectionView {
         instance_id: clean(&s.instance_id).into_owned(),
         policy: s.policy.clone(),
         model: s.model.clone(),
+        verifiers: s.verifiers.join(", "),
         when: When::new(&detail.created),
         candidates_word: count(s.candidates.len(), "candidate", "candidates"),
         verdict: verdict(detail, links),

@@ -212,6 +212,28 @@ async fn large_pools_are_cut_and_joined_again() {
 }
 
 #[tokio::test]
+async fn a_candidate_that_the_verifier_will_not_read_costs_the_others_nothing() {
+    let (_, url) = Mock::start(|body| {
+        if ids(body).contains(&"one".to_owned()) {
+            let problem = json!({"detail": "candidates[0]: 9 tokens, 5 allowed even after condensing"});
+            return (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(problem)).into_response();
+        }
+        let scores: Vec<Value> =
+            ids(body).iter().map(|id| json!({"candidate_id": id, "probability": probability(id)})).collect();
+        answer(&json!(scores))
+    })
+    .await;
+    let made = select_by(http(VerifierSettings { url, ..VerifierSettings::default() }), "r2e-gym").await;
+    assert_eq!(score_of(&made, "odd"), &json!(probability("odd")));
+    assert_eq!(score_of(&made, "two"), &json!(probability("two")));
+    assert_eq!(score_of(&made, "one"), &Value::Null);
+    assert!(
+        notes(&made)[0].contains("no score for 1 of 3 candidates") && notes(&made)[0].contains("9 tokens"),
+        "{made}"
+    );
+}
+
+#[tokio::test]
 async fn over_http_nothing_that_goes_wrong_stops_a_selection() {
     type Answer = fn(&Value) -> Response;
     let cases: [(Answer, &str); 8] = [

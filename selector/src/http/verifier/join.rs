@@ -6,18 +6,49 @@ use common::{VerifierScore, score::ScoreResponse};
 
 use super::super::scorer::{ScorerError, Scores};
 
+/// Answers put together: scores by id, and how many candidates have none, by the reason.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Joined {
+    pub(super) scores: BTreeMap<String, VerifierScore>,
+    pub(super) missing: BTreeMap<String, usize>,
+}
+
+impl Joined {
+    /// Adds what another request brought.
+    pub(super) fn add(&mut self, other: Self) {
+        self.scores.extend(other.scores);
+        for (reason, count) in other.missing {
+            self.miss(reason, count);
+        }
+    }
+
+    /// Notes that candidates have no score.
+    pub(super) fn miss(&mut self, reason: String, count: usize) {
+        if count > 0 {
+            *self.missing.entry(reason).or_default() += count;
+        }
+    }
+
+    /// In the form of an answer about so many candidates.
+    pub(super) fn into_scores(self, of: usize) -> Scores {
+        let noun = if of == 1 { "candidate" } else { "candidates" };
+        let note = |(reason, count)| format!("no score for {count} of {of} {noun}: {reason}");
+        let notes = self.missing.into_iter().map(note).collect();
+        Scores { scores: self.scores.into_values().collect(), notes }
+    }
+}
+
 /// Joins the answer to the candidates that were asked about.
 ///
 /// The order of the answer does not matter. An entry about another candidate, or a second one about the same, is left
 /// out with a warning; a probability that is none becomes null with a note. Scores of a model that has learned nothing
 /// are refused as a whole.
-pub(super) fn join(wanted: &BTreeSet<&str>, answer: ScoreResponse) -> Result<Scores, ScorerError> {
+pub(super) fn join(wanted: &BTreeSet<&str>, answer: ScoreResponse) -> Result<Joined, ScorerError> {
     let revision = answer.model.label();
     if !answer.model.trained {
         return Err(ScorerError::Untrained(revision));
     }
-    let mut by_id: BTreeMap<&str, VerifierScore> = BTreeMap::new();
-    let mut missing: BTreeMap<String, usize> = BTreeMap::new();
+    let mut joined = Joined::default();
     for entry in answer.scores {
         let Some(&id) = wanted.get(entry.candidate_id.as_str()) else {
             tracing::warn!(
@@ -26,7 +57,7 @@ pub(super) fn join(wanted: &BTreeSet<&str>, answer: ScoreResponse) -> Result<Sco
             );
             continue;
         };
-        if by_id.contains_key(id) {
+        if joined.scores.contains_key(id) {
             tracing::warn!(candidate = id, "the verifier scored a candidate twice; the first score counts");
             continue;
         }
@@ -37,7 +68,7 @@ pub(super) fn join(wanted: &BTreeSet<&str>, answer: ScoreResponse) -> Result<Sco
                 (None, Some(reason)) => reason,
                 (None, None) => "it gave no reason".to_owned(),
             };
-            *missing.entry(reason).or_default() += 1;
+            joined.miss(reason, 1);
         }
         let score = VerifierScore {
             candidate_id: id.to_owned(),
@@ -46,20 +77,11 @@ pub(super) fn join(wanted: &BTreeSet<&str>, answer: ScoreResponse) -> Result<Sco
             spread: entry.spread.filter(|value| (0.0..f64::INFINITY).contains(value)),
             revision: revision.clone(),
         };
-        by_id.insert(id, score);
+        joined.scores.insert(id.to_owned(), score);
     }
-    let silent = wanted.iter().filter(|id| !by_id.contains_key(**id)).count();
-    if silent > 0 {
-        missing.insert("it left them out of its answer".to_owned(), silent);
-    }
-    let notes = missing.into_iter().map(|(reason, count)| note(count, wanted.len(), &reason)).collect();
-    Ok(Scores { scores: by_id.into_values().collect(), notes })
-}
-
-/// Why some candidates have no score, in words.
-pub(super) fn note(count: usize, of: usize, reason: &str) -> String {
-    let noun = if of == 1 { "candidate" } else { "candidates" };
-    format!("no score for {count} of {of} {noun}: {reason}")
+    let silent = wanted.iter().filter(|id| !joined.scores.contains_key(**id)).count();
+    joined.miss("it left them out of its answer".to_owned(), silent);
+    Ok(joined)
 }
 
 #[cfg(test)]
@@ -83,7 +105,7 @@ mod tests {
         let wanted = BTreeSet::from(["a", "b"]);
         let given =
             vec![entry("z", Some(0.9)), entry("b", Some(0.5)), entry("a", Some(0.1)), entry("b", Some(0.8))];
-        let joined = join(&wanted, answer(given)).unwrap();
+        let joined = join(&wanted, answer(given)).unwrap().into_scores(2);
         let found: Vec<_> =
             joined.scores.iter().map(|score| (score.candidate_id.as_str(), score.probability)).collect();
         assert_eq!(found, [("a", Some(0.1)), ("b", Some(0.5))]);
@@ -97,7 +119,7 @@ mod tests {
         let late = CandidateScore { reason: Some("too long".into()), ..entry("b", None) };
         let odd = CandidateScore { logit: Some(f64::NAN), spread: Some(-1.0), ..entry("d", Some(0.5)) };
         let given = vec![entry("a", Some(f64::NAN)), late, entry("c", Some(1.5)), odd];
-        let joined = join(&wanted, answer(given)).unwrap();
+        let joined = join(&wanted, answer(given)).unwrap().into_scores(5);
         let with: Vec<_> = joined.scores.iter().filter(|score| score.probability.is_some()).collect();
         assert_eq!(with.len(), 1);
         assert_eq!((with[0].logit, with[0].spread), (None, None));
@@ -124,7 +146,7 @@ mod tests {
             let given = order.iter().map(|at| entry(&ids[*at], Some(*at as f64 / 12.0))).collect();
             let joined = join(&wanted, answer(given)).unwrap();
             prop_assert_eq!(joined.scores.len(), 12);
-            for score in joined.scores {
+            for score in joined.scores.into_values() {
                 let at: usize = score.candidate_id[4..].parse().unwrap();
                 prop_assert_eq!(score.probability, Some(at as f64 / 12.0));
             }

@@ -6,21 +6,21 @@ mod settings;
 
 pub use settings::VerifierSettings;
 
-use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, io, ops::Range, path::PathBuf, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use common::{
-    Candidate,
     formats::parse_json,
-    score::{ScoreOptions, ScoreRequest as Body, ScoreResponse},
+    score::{ScoreOptions, ScoreRequest as Body},
 };
-use futures_util::future::join_all;
-use http::{HeaderMap, HeaderValue};
+use futures_util::future::{self, BoxFuture, join_all};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use server::{
     observe::REQUEST_ID,
-    outgoing::{CallError, Client, TargetError},
+    outgoing::{CallError, Client, Reply, TargetError},
 };
 
+use self::join::Joined;
 use super::scorer::{ScoreRequest, Scorer, ScorerError, Scores};
 
 /// Why the verifier's address or token cannot be used.
@@ -58,9 +58,9 @@ impl HttpScorer {
         Ok(Some(Self { client, model, most: settings.request.as_usize() }))
     }
 
-    /// The requests for a pool: which candidates, and the body. Megabytes are written, so not on an async thread.
-    fn requests(&self, request: &ScoreRequest) -> Requests {
-        let written: Vec<Vec<u8>> = request
+    /// Writes candidates and frame. Megabytes, so not on an async thread.
+    fn write(&self, request: &ScoreRequest) -> Written {
+        let candidates: Vec<Vec<u8>> = request
             .candidates
             .iter()
             .map(|candidate| {
@@ -68,13 +68,13 @@ impl HttpScorer {
                     .expect("a candidate is serialisable: string keys, finite numbers")
             })
             .collect();
-        let sizes: Vec<usize> = written.iter().map(Vec::len).collect();
+        let sizes: Vec<usize> = candidates.iter().map(Vec::len).collect();
         let left = request.deadline.saturating_duration_since(Instant::now()).as_millis() as u64;
         let frame = Body {
             model: self.model.as_deref(),
             instance_id: &request.instance_id,
             issue: request.issue.as_deref(),
-            candidates: Vec::<&Candidate>::new(),
+            candidates: Vec::new(),
             options: ScoreOptions {
                 condense: true,
                 deadline_ms: Some(left.max(1)),
@@ -84,15 +84,16 @@ impl HttpScorer {
         let frame =
             serde_json::to_string(&frame).expect("a request is serialisable: string keys, no numbers");
         let chunks = chunks::cut(&sizes, self.most.saturating_sub(frame.len()));
-        let bodies = chunks.runs.iter().map(|run| body(&frame, &written[run.clone()])).collect();
-        Requests { chunks, bodies }
+        Written { frame, candidates, chunks }
     }
 }
 
-/// The requests for a pool.
-struct Requests {
+/// A pool as JSON, in pieces.
+struct Written {
+    /// A request without candidates.
+    frame: String,
+    candidates: Vec<Vec<u8>>,
     chunks: chunks::Chunks,
-    bodies: Vec<Vec<u8>>,
 }
 
 /// Puts candidates that are written already into the empty list of a request.
@@ -118,65 +119,98 @@ impl Scorer for HttpScorer {
     async fn score(&self, request: ScoreRequest) -> Result<Scores, ScorerError> {
         let request = Arc::new(request);
         let (this, shared) = (self.clone(), Arc::clone(&request));
-        let Requests { chunks, bodies } = tokio::task::spawn_blocking(move || this.requests(&shared))
-            .await
-            .map_err(|error| ScorerError::Refused(error.to_string()))?;
+        let written = tokio::task::spawn_blocking(move || this.write(&shared));
+        let written = written.await.map_err(|error| ScorerError::Refused(error.to_string()))?;
         let mut headers = HeaderMap::new();
         if let Some(id) = request.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
             headers.insert(REQUEST_ID, id);
         }
-        let answers = join_all(chunks.runs.iter().zip(bodies).map(|(run, body)| {
-            let candidates = &request.candidates[run.clone()];
-            self.ask(candidates, body, &headers, request.deadline)
-        }));
-        let count = request.candidates.len();
-        let mut all = Scores::default();
+        let asked = Asked { request: &request, written: &written, headers };
+        let chunks = &written.chunks;
+        let answers = join_all(chunks.runs.iter().map(|run| self.ask(&asked, run.clone()))).await;
+        let mut all = Joined::default();
         let mut failed = None;
-        for (run, answer) in chunks.runs.iter().zip(answers.await) {
+        for (run, answer) in chunks.runs.iter().zip(answers) {
             match answer {
-                Ok(scores) => {
-                    all.scores.extend(scores.scores);
-                    all.notes.extend(scores.notes);
-                }
+                Ok(joined) => all.add(joined),
                 Err(error) => {
-                    all.notes.push(join::note(run.len(), count, &error.to_string()));
+                    all.miss(error.to_string(), run.len());
                     failed.get_or_insert(error);
                 }
             }
         }
-        if !chunks.too_large.is_empty() {
-            let reason = format!("a request may hold {} bytes (key verifier.request)", self.most);
-            all.notes.push(join::note(chunks.too_large.len(), count, &reason));
-        }
+        let reason = format!("a request may hold {} bytes (key verifier.request)", self.most);
+        all.miss(reason, chunks.too_large.len());
         match failed {
             Some(error) if all.scores.is_empty() => Err(error),
-            _ => Ok(all),
+            _ => Ok(all.into_scores(request.candidates.len())),
         }
     }
 }
 
+/// What all requests for a pool share.
+struct Asked<'a> {
+    request: &'a ScoreRequest,
+    written: &'a Written,
+    headers: HeaderMap,
+}
+
 impl HttpScorer {
-    async fn ask(
-        &self,
-        candidates: &[Arc<Candidate>],
-        body: Vec<u8>,
-        headers: &HeaderMap,
-        deadline: Instant,
-    ) -> Result<Scores, ScorerError> {
-        let reply = self
-            .client
-            .post("/v1/score", body.into(), headers, deadline)
-            .await
-            .map_err(|error| failed(&error))?;
-        let wrong = |error: serde_json::Error| {
-            ScorerError::Unavailable(format!("its answer is no list of scores: {error}"))
-        };
-        // Python's NaN is read as null: no score.
-        let answer = parse_json(&reply.body).map_err(wrong)?;
-        let answer: ScoreResponse = serde_json::from_value(answer).map_err(wrong)?;
-        let wanted: BTreeSet<&str> = candidates.iter().map(|one| one.candidate_id.as_str()).collect();
-        join::join(&wanted, answer)
+    /// Asks about a run of candidates. Where the verifier refuses several together, each half is asked about by itself,
+    /// so that one that it will not read costs the others nothing.
+    fn ask<'a>(
+        &'a self,
+        asked: &'a Asked<'_>,
+        run: Range<usize>,
+    ) -> BoxFuture<'a, Result<Joined, ScorerError>> {
+        Box::pin(async move {
+            match self.post(asked, run.clone()).await {
+                Ok(reply) => {
+                    let candidates = &asked.request.candidates[run];
+                    read(&reply, &candidates.iter().map(|one| one.candidate_id.as_str()).collect())
+                }
+                Err(error) if run.len() > 1 && is_of_content(&error) => {
+                    let middle = run.start + run.len() / 2;
+                    let (left, right) =
+                        future::join(self.ask(asked, run.start..middle), self.ask(asked, middle..run.end))
+                            .await;
+                    let mut both = left.or_else(|error| refused(error, middle - run.start))?;
+                    both.add(right.or_else(|error| refused(error, run.end - middle))?);
+                    Ok(both)
+                }
+                Err(error) if is_of_content(&error) => refused(failed(&error), run.len()),
+                Err(error) => Err(failed(&error)),
+            }
+        })
     }
+
+    async fn post(&self, asked: &Asked<'_>, run: Range<usize>) -> Result<Reply, CallError> {
+        let body = body(&asked.written.frame, &asked.written.candidates[run]);
+        self.client.post("/v1/score", body.into(), &asked.headers, asked.request.deadline).await
+    }
+}
+
+/// Whether the verifier will not read what was sent, or not so much of it.
+fn is_of_content(error: &CallError) -> bool {
+    let of_content = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNPROCESSABLE_ENTITY];
+    matches!(error, CallError::Refused { status, .. } if of_content.contains(status))
+}
+
+/// A refusal of some candidates as a gap in the answer; other errors stay errors.
+fn refused(error: ScorerError, count: usize) -> Result<Joined, ScorerError> {
+    let ScorerError::Refused(_) = error else { return Err(error) };
+    let mut joined = Joined::default();
+    joined.miss(error.to_string(), count);
+    Ok(joined)
+}
+
+fn read(reply: &Reply, wanted: &BTreeSet<&str>) -> Result<Joined, ScorerError> {
+    let wrong = |error: serde_json::Error| {
+        ScorerError::Unavailable(format!("its answer is no list of scores: {error}"))
+    };
+    // Python's NaN is read as null: no score.
+    let answer = parse_json(&reply.body).map_err(wrong)?;
+    join::join(wanted, serde_json::from_value(answer).map_err(wrong)?)
 }
 
 fn failed(error: &CallError) -> ScorerError {
@@ -189,7 +223,7 @@ fn failed(error: &CallError) -> ScorerError {
 
 #[cfg(test)]
 mod tests {
-    use common::Trajectory;
+    use common::{Candidate, Trajectory};
 
     use super::*;
 
@@ -218,11 +252,13 @@ mod tests {
             deadline: Instant::now(),
             request_id: None,
         };
-        let made = scorer.requests(&request);
+        let made = scorer.write(&request);
         assert_eq!(made.chunks.too_large, [3]);
         let mut seen = Vec::new();
-        for body in &made.bodies {
-            let read: serde_json::Value = serde_json::from_slice(body).unwrap();
+        for run in &made.chunks.runs {
+            let body = body(&made.frame, &made.candidates[run.clone()]);
+            assert!(body.len() <= 2500);
+            let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!((&read["model"], &read["issue"]), (&"active".into(), &r#"{"candidates":[]}"#.into()));
             assert_eq!(read["options"]["condense"], true);
             for one in read["candidates"].as_array().unwrap() {
