@@ -10,7 +10,7 @@ use kernels::Layout;
 
 use crate::{
     config::{Config, Head},
-    network::{Angles, KvCache, Network, Pass},
+    network::{Angles, KvCache, Network, ParameterVisitor, Pass},
     ops,
     weights::{self, Check, Checkpoint, Dtype, LoadError, Random, Reader, SaveError, SaveOptions},
 };
@@ -99,7 +99,8 @@ impl LanguageModel {
         let config_error = |error| LoadError::Config { path: dir.to_owned(), error };
         let mut config = Config::parse(&text).map_err(config_error)?;
         let checkpoint = Checkpoint::open(dir)?;
-        let prefix = if checkpoint.names().any(|name| name.starts_with("model.")) { "model." } else { "" };
+        let mut prefix =
+            if checkpoint.names().any(|name| name.starts_with("model.")) { "model." } else { "" };
 
         let replaced = options.new_scores.is_some();
         if replaced {
@@ -123,6 +124,8 @@ impl LanguageModel {
         }
         if let Some(new) = &options.new_scores {
             config = config.with_scores(new.labels.clone());
+            // A classifier's names have it, a bare decoder's do not.
+            prefix = "model.";
             let mut random =
                 Random { seed: new.seed, spread: config.initializer_range, device: device.clone() };
             network.add_scores(&mut random, &config);
@@ -150,7 +153,8 @@ impl LanguageModel {
     }
 
     /// Writes the model as a Hugging Face folder: the same names, and the number type each tensor was loaded from
-    /// unless the options say otherwise. The folder appears when everything in it is written.
+    /// unless the options say otherwise. The folder appears when everything in it is written. Adapters on parameters are
+    /// not written: merge them first.
     pub fn save(&self, dir: &Path, options: &SaveOptions) -> Result<(), SaveError> {
         weights::save(&self.network, &self.config, self.prefix, &self.stored, dir, options)
     }
@@ -180,6 +184,11 @@ impl LanguageModel {
     #[must_use]
     pub fn valid(&self) -> Self {
         Self { network: self.network.valid(), device: self.device.clone().without_autodiff(), ..self.clone() }
+    }
+
+    /// Calls the visitor with every parameter under its name in a checkpoint, always in the same order.
+    pub fn visit<V: ParameterVisitor>(&self, visitor: &mut V) {
+        self.network.parameters(self.prefix, visitor);
     }
 
     /// Number of parameters.

@@ -3,6 +3,7 @@
 mod angles;
 mod cache;
 mod layer;
+mod names;
 
 use burn::{
     module::{Module, Param},
@@ -13,6 +14,7 @@ pub(crate) use angles::Angles;
 pub use cache::KvCache;
 use layer::Layer;
 pub(crate) use layer::Pass;
+pub use names::ParameterVisitor;
 
 use crate::{
     config::{Config, Head},

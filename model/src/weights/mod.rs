@@ -2,6 +2,7 @@
 
 mod convert;
 mod files;
+mod folder;
 mod random;
 mod reader;
 mod save;

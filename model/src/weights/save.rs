@@ -7,17 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::Tensor,
-};
+use burn::{module::Param, tensor::Tensor};
 use serde_json::{Map, Value, json};
 
 use super::{
     Dtype,
     files::{INDEX, shard_path},
+    folder::{beside, copy_companions, replace, write_json},
 };
-use crate::{config::Config, network::Network};
+use crate::{
+    config::Config,
+    network::{Network, ParameterVisitor},
+};
 
 /// How a model is written.
 #[derive(Debug, Clone)]
@@ -63,21 +64,6 @@ pub enum SaveError {
     },
 }
 
-/// What goes along with weights so that a folder can be served.
-const COMPANIONS: [&str; 11] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "generation_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "additional_chat_templates",
-];
-
 /// A tensor to be written.
 struct Plan {
     name: String,
@@ -91,59 +77,18 @@ impl Plan {
     }
 }
 
-/// Calls `f` with every parameter and its path.
-struct Visitor<F> {
-    path: Vec<String>,
-    f: F,
-}
-
-/// A parameter of any rank.
-pub(crate) trait Visit {
-    fn parameter<const D: usize>(&mut self, name: &str, value: &Param<Tensor<D>>);
-}
-
-impl<F: Visit> ModuleVisitor for Visitor<F> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.f.parameter(&self.path.join("."), param);
-    }
-}
-
-fn visit<F: Visit>(network: &Network, f: F) -> F {
-    let mut visitor = Visitor { path: Vec::new(), f };
-    network.visit(&mut visitor);
-    visitor.f
-}
-
 /// Names, shapes and types.
 struct Planner<'a> {
     plans: Vec<Plan>,
-    prefix: &'static str,
     stored: &'a BTreeMap<String, Dtype>,
     dtype: Option<Dtype>,
 }
 
-/// The name in a checkpoint of a parameter's path.
-fn stored_name(path: &str, prefix: &str) -> String {
-    match path.strip_prefix("model.") {
-        Some(rest) => format!("{prefix}{rest}"),
-        None => path.to_owned(),
-    }
-}
-
-impl Visit for Planner<'_> {
-    fn parameter<const D: usize>(&mut self, path: &str, value: &Param<Tensor<D>>) {
-        let name = stored_name(path, self.prefix);
-        let loaded = || self.stored.get(&name).or_else(|| self.stored.values().next()).copied();
+impl ParameterVisitor for Planner<'_> {
+    fn parameter<const D: usize>(&mut self, name: &str, value: &Param<Tensor<D>>) {
+        let loaded = || self.stored.get(name).or_else(|| self.stored.values().next()).copied();
         let dtype = self.dtype.or_else(loaded).unwrap_or_default();
-        self.plans.push(Plan { shape: value.dims().to_vec(), dtype, name });
+        self.plans.push(Plan { shape: value.dims().to_vec(), dtype, name: name.to_owned() });
     }
 }
 
@@ -159,7 +104,7 @@ struct Writer<'a> {
     result: Result<(), SaveError>,
 }
 
-impl Visit for Writer<'_> {
+impl ParameterVisitor for Writer<'_> {
     fn parameter<const D: usize>(&mut self, _: &str, value: &Param<Tensor<D>>) {
         if self.result.is_ok() {
             self.result = self.write(value);
@@ -257,12 +202,12 @@ pub(crate) fn save(
     if dir.exists() && !options.overwrite {
         return Err(SaveError::Exists(dir.to_owned()));
     }
-    let planner = Planner { plans: Vec::new(), prefix, stored, dtype: options.dtype };
-    let plans = visit(network, planner).plans;
+    let mut planner = Planner { plans: Vec::new(), stored, dtype: options.dtype };
+    network.parameters(prefix, &mut planner);
     let temporary = beside(dir, "new");
     let made =
         fs::create_dir_all(&temporary).map_err(|error| SaveError::Io { path: temporary.clone(), error });
-    let written = made.and_then(|()| write_all(network, config, plans, &temporary, options));
+    let written = made.and_then(|()| write_all(network, config, prefix, planner.plans, &temporary, options));
     let moved = written.and_then(|()| replace(&temporary, dir));
     if moved.is_err() {
         // What was wrong is more use than what goes wrong while tidying up.
@@ -271,39 +216,10 @@ pub(crate) fn save(
     moved
 }
 
-/// A name in the same folder, on the same disk, that no other process uses.
-fn beside(dir: &Path, what: &str) -> PathBuf {
-    let name = dir.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
-    dir.with_file_name(format!(".{name}.{what}-{}", std::process::id()))
-}
-
-/// Puts a finished folder into its place; one that was there is moved aside first and deleted afterwards.
-fn replace(finished: &Path, dir: &Path) -> Result<(), SaveError> {
-    let io = |error| SaveError::Io { path: dir.to_owned(), error };
-    let old = beside(dir, "old");
-    let replaced = dir.exists();
-    if replaced {
-        fs::rename(dir, &old).map_err(io)?;
-    }
-    if let Err(error) = fs::rename(finished, dir) {
-        if replaced {
-            fs::rename(&old, dir).map_err(io)?;
-        }
-        return Err(io(error));
-    }
-    if replaced {
-        fs::remove_dir_all(&old).map_err(io)?;
-    }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        // The rename itself must survive a power cut.
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
-    }
-    Ok(())
-}
-
 fn write_all(
     network: &Network,
     config: &Config,
+    prefix: &str,
     plans: Vec<Plan>,
     dir: &Path,
     options: &SaveOptions,
@@ -325,7 +241,7 @@ fn write_all(
         let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
         write_json(&dir.join(INDEX), &index)?;
     }
-    let writer = Writer {
+    let mut writer = Writer {
         shards: shards.iter(),
         left: [].iter(),
         dir,
@@ -334,38 +250,11 @@ fn write_all(
         file: None,
         result: Ok(()),
     };
-    let mut writer = visit(network, writer);
+    network.parameters(prefix, &mut writer);
     std::mem::replace(&mut writer.result, Ok(()))?;
     writer.finish()?;
     match &options.companions {
         Some(from) => copy_companions(from, dir),
         None => Ok(()),
     }
-}
-
-fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
-    let io = |error| SaveError::Io { path: path.to_owned(), error };
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| io(error.into()))?;
-    text.push(b'\n');
-    let mut file = File::create(path).map_err(io)?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)
-}
-
-fn copy_companions(from: &Path, to: &Path) -> Result<(), SaveError> {
-    for name in COMPANIONS {
-        let source = from.join(name);
-        let io = |error| SaveError::Io { path: source.clone(), error };
-        if source.is_file() {
-            fs::copy(&source, to.join(name)).map_err(io)?;
-        } else if source.is_dir() {
-            fs::create_dir(to.join(name)).map_err(io)?;
-            for entry in fs::read_dir(&source).map_err(io)? {
-                let path = entry.map_err(io)?.path();
-                if let (true, Some(file)) = (path.is_file(), path.file_name()) {
-                    fs::copy(&path, to.join(name).join(file)).map_err(io)?;
-                }
-            }
-        }
-    }
-    Ok(())
 }
