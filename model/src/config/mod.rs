@@ -100,11 +100,12 @@ const REFUSED: [(&str, &str); 16] = [
 ];
 
 /// Fields that are true or false and must be the value given here.
-const FLAGS: [(&str, bool, &str); 5] = [
+const FLAGS: [(&str, bool, &str); 6] = [
     ("add_cross_attention", false, "decoders alone are implemented"),
     ("is_encoder_decoder", false, "decoders alone are implemented"),
     ("use_bidirectional_attention", false, "attention is causal"),
     ("is_causal", true, "attention is causal"),
+    ("use_mrope", false, "positions are those of text alone"),
     ("use_qk_norm", false, "qk-norm is a matter of the family (Qwen3)"),
 ];
 
@@ -125,7 +126,12 @@ impl Config {
         let (family, architecture) = family::identify(fields)?;
         let (hidden, heads) =
             (fields.required_count("hidden_size")?, fields.required_count("num_attention_heads")?);
-        let kv_heads = fields.count("num_key_value_heads")?.unwrap_or(family.kv_heads(heads));
+        let kv_heads = match fields.count("num_key_value_heads")? {
+            Some(kv_heads) => kv_heads,
+            // Written out as null it means one for every head, left out it means the default.
+            None if fields.has("num_key_value_heads") => heads,
+            None => family.kv_heads(heads),
+        };
         if heads % kv_heads != 0 {
             return Err(fields.invalid("num_key_value_heads", format!("a divisor of the {heads} heads")));
         }
