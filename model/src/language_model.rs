@@ -10,14 +10,17 @@ use kernels::Layout;
 
 use crate::{
     config::{Config, Head},
-    network::{Angles, KvCache, Network, ParameterVisitor, Pass},
-    ops,
+    network::{Angles, KvCache, Network, ParameterVisitor, Pass, single},
+    ops::{self, TokenStats},
     weights::{self, Check, Checkpoint, Dtype, LoadError, Random, Reader, SaveError, SaveOptions},
 };
 
 /// How a model folder is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
+    /// The type that weights and activations have while computing; norms, attention and scores are computed in single
+    /// precision all the same. The CPU is made for single precision, the default; GPUs are fastest with bf16.
+    pub precision: Dtype,
     /// Puts a new head of scores on the model, in place of the head it has.
     pub new_scores: Option<NewScores>,
 }
@@ -116,7 +119,7 @@ impl LanguageModel {
         if !problems.is_empty() {
             return Err(LoadError::Tensors { path: dir.to_owned(), problems });
         }
-        let mut reader = Reader::new(&checkpoint, device);
+        let mut reader = Reader::new(&checkpoint, device, options.precision);
         let mut network = Network::read(&mut reader, &config, prefix);
         let stored = Arc::new(reader.stored);
         if config.head == (Head::Language { tied: true }) {
@@ -253,7 +256,7 @@ impl LanguageModel {
     }
 
     /// The matrix that turns hidden states into logits, `[vocabulary, hidden]`; None for a model without a language
-    /// head. With [`ops::token_stats`] it gives log-probabilities without the logits in memory.
+    /// head.
     pub fn vocabulary_weight(&self) -> Option<Tensor<2>> {
         match (&self.config.head, &self.network.lm_head) {
             (Head::Language { .. }, Some(head)) => Some(head.weight.val()),
@@ -265,13 +268,20 @@ impl LanguageModel {
     /// Logits `[T, vocabulary]` of these hidden states; None for a model without a language head. Pick the rows first:
     /// a row of logits is many times larger than one of hidden states.
     pub fn logits(&self, hidden: Tensor<2>) -> Option<Tensor<2>> {
-        self.vocabulary_weight().map(|weight| ops::linear(hidden, weight, None))
+        self.vocabulary_weight().map(|weight| single(ops::linear(hidden, weight, None)))
+    }
+
+    /// Log-probability of a target after each of these hidden states, without the logits in memory where the device has
+    /// a fused head; None for a model without a language head.
+    pub fn token_stats(&self, hidden: Tensor<2>, targets: &[u32]) -> Option<TokenStats> {
+        let targets = self.ids(targets);
+        self.vocabulary_weight().map(|weight| ops::token_stats(single(hidden), single(weight), targets))
     }
 
     /// Scores `[T, labels]` of these hidden states; None for a model without a head for them. What a row scores is the
     /// text up to its token: pick the last row of a sequence, or the rows at the ends of turns.
     pub fn scores(&self, hidden: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.score.as_ref().map(|score| score.forward(hidden))
+        self.network.score.as_ref().map(|score| score.forward(single(hidden)))
     }
 
     /// The rows of `hidden` at these places.

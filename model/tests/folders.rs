@@ -206,7 +206,7 @@ fn names_without_their_prefix_are_known_too() {
 #[test]
 fn a_language_model_can_be_given_a_head_of_scores() {
     let new_scores = Some(NewScores { labels: vec!["success".to_owned()], seed: 7 });
-    let options = LoadOptions { new_scores };
+    let options = LoadOptions { new_scores, ..LoadOptions::default() };
     let model = LanguageModel::load(&folder("qwen2-untied"), &device::cpu(), &options).expect("loads");
     assert!(model.vocabulary_weight().is_none());
     let home = tempfile::tempdir().expect("a folder");

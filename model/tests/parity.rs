@@ -4,8 +4,9 @@ mod fixture;
 
 use std::{fs, sync::Arc};
 
+use burn::tensor::Tensor;
 use fixture::{Fixture, distance};
-use model::{LanguageModel, Layout, LoadOptions, device};
+use model::{Dtype, LanguageModel, Layout, LoadOptions, device};
 use serde_json::{Map, Value, json};
 
 /// Hidden states and logits within this of the recorded ones.
@@ -95,5 +96,25 @@ fn every_option_of_the_fixtures_matters() {
         let layout = Arc::new(Layout::packed(&[tokens.len()]).expect("not empty"));
         let off = distance(&model.hidden(&tokens, &layout).expect("valid tokens"), &expected["hidden"]);
         assert!(off > 1e-4, "{name} with {:?}: hidden states differ by {off} only", model.config().rope);
+    }
+}
+
+/// Half the bits: what is left of the agreement is their rounding.
+#[test]
+fn bf16_stays_close_and_makes_scores_in_single_precision() {
+    for name in ["llama-reward-bf16", "qwen2-reward", "qwen3-labels"] {
+        let Fixture { tokens, expected, .. } = Fixture::load(name);
+        let options = LoadOptions { precision: Dtype::Bf16, ..LoadOptions::default() };
+        let model = LanguageModel::load(&fixture::folder(name), &device::cpu(), &options).expect("loads");
+        let layout = Arc::new(Layout::packed(&[tokens.len()]).expect("not empty"));
+        let hidden = model.hidden(&tokens, &layout).expect("valid tokens");
+        let mut cache = model.cache();
+        let first = model.hidden_cached(&tokens[..9], &mut cache).expect("valid tokens");
+        let rest = model.hidden_cached(&tokens[9..], &mut cache).expect("valid tokens");
+        for hidden in [hidden, Tensor::cat(vec![first, rest], 0)] {
+            let scores = model.scores(hidden).expect("a head of scores");
+            let off = distance(&scores, &expected["scores"]);
+            assert!(off > 0.0 && off < 0.05, "{name}: scores are off by {off}");
+        }
     }
 }

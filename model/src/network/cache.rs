@@ -55,7 +55,7 @@ impl KvCache {
                 let capacity = end.next_power_of_two().max(SMALLEST);
                 let grow = |old: Option<Tensor<3>>, new: &Tensor<3>| {
                     let [_, heads, size] = new.dims();
-                    let buffer = Tensor::zeros([capacity, heads, size], &new.device());
+                    let buffer = Tensor::zeros([capacity, heads, size], (&new.device(), new.dtype()));
                     match old {
                         Some(old) if len > 0 => buffer.slice_assign(s![0..len], old.narrow(0, 0, len)),
                         _ => buffer,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::{module::Module, tensor::Tensor};
 use kernels::Layout;
 
-use super::{Norm, Projection};
+use super::{Norm, Projection, single};
 use crate::{
     config::Config,
     ops::{self, AttentionOptions},
@@ -115,11 +115,12 @@ impl Attention {
             q = q_norm.forward(q, config.norm_epsilon);
             k = k_norm.forward(k, config.norm_epsilon);
         }
-        let q = ops::rope(q, pass.cos.clone(), pass.sin.clone());
-        let k = ops::rope(k, pass.cos.clone(), pass.sin.clone());
-        let (k, v) = keep(k, v);
+        let dtype = v.dtype();
+        let q = ops::rope(single(q), pass.cos.clone(), pass.sin.clone());
+        let k = ops::rope(single(k), pass.cos.clone(), pass.sin.clone());
+        let (k, v) = keep(k.cast(dtype), v);
         let options = AttentionOptions { scale: 1.0 / (size as f32).sqrt(), window };
-        let mixed = ops::attention(&q, &k, &v, pass.layout, options);
+        let mixed = ops::attention(&q, &single(k), &single(v), pass.layout, options).cast(dtype);
         self.o_proj.forward(mixed.reshape([tokens, config.heads * size]))
     }
 }

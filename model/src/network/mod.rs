@@ -7,7 +7,7 @@ mod names;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Int, Tensor},
+    tensor::{DType, Int, Tensor},
 };
 
 pub(crate) use angles::Angles;
@@ -21,6 +21,11 @@ use crate::{
     ops,
     weights::Source,
 };
+
+/// In single precision, which norms, rotations and attention are always computed in.
+pub(crate) fn single<const N: usize>(x: Tensor<N>) -> Tensor<N> {
+    x.cast(DType::F32)
+}
 
 /// A matrix `[out, in]` as checkpoints have it, and perhaps a bias.
 #[derive(Module, Debug)]
@@ -58,7 +63,8 @@ impl Norm {
     }
 
     fn forward<const N: usize>(&self, x: Tensor<N>, epsilon: f64) -> Tensor<N> {
-        ops::rms_norm(x, self.weight.val(), epsilon)
+        let dtype = x.dtype();
+        ops::rms_norm(single(x), single(self.weight.val()), epsilon).cast(dtype)
     }
 }
 

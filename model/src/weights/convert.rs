@@ -1,5 +1,6 @@
 //! Number types of stored weights.
 
+use burn::tensor::DType;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
@@ -39,6 +40,15 @@ impl Dtype {
             Self::F32 => "float32",
             Self::F16 => "float16",
             Self::Bf16 => "bfloat16",
+        }
+    }
+
+    /// The tensor type of the same name.
+    pub(crate) fn tensor(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
         }
     }
 

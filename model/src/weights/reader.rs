@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, Device, Tensor, TensorData};
 
 use super::{Checkpoint, Dtype, Problems, Source};
 
@@ -62,13 +62,15 @@ impl Source for Check<'_> {
 pub(crate) struct Reader<'a> {
     checkpoint: &'a Checkpoint,
     device: Device,
+    /// What the model computes in.
+    precision: Dtype,
     /// How each tensor was stored.
     pub(crate) stored: BTreeMap<String, Dtype>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(checkpoint: &'a Checkpoint, device: &Device) -> Self {
-        Self { checkpoint, device: device.clone(), stored: BTreeMap::new() }
+    pub(crate) fn new(checkpoint: &'a Checkpoint, device: &Device, precision: Dtype) -> Self {
+        Self { checkpoint, device: device.clone(), precision, stored: BTreeMap::new() }
     }
 }
 
@@ -77,18 +79,20 @@ impl Source for Reader<'_> {
         let entry = &self.checkpoint.entries[name];
         let dtype = *entry.dtype.as_ref().expect("the check passed");
         self.stored.insert(name.to_owned(), dtype);
-        // Single precision is used where it lies in the mapped file, if it lies as the processor wants it.
-        let aligned = entry.bytes().as_ptr().align_offset(align_of::<f32>()) == 0;
-        let data = if dtype == Dtype::F32 && aligned && cfg!(target_endian = "little") {
+        // Scores are few and are compared closely: they are always made in single precision.
+        let wanted = if name.starts_with("score.") { Dtype::F32 } else { self.precision };
+        // What is stored as it is wanted is used where it lies in the mapped file, if it is aligned there.
+        let aligned = entry.bytes().as_ptr().align_offset(dtype.size()) == 0;
+        let data = if dtype == wanted && aligned && cfg!(target_endian = "little") {
             let bytes = Bytes::from_shared(entry.shared(), AllocationProperty::File);
-            TensorData::from_bytes(bytes, shape, DType::F32)
+            TensorData::from_bytes(bytes, shape, dtype.tensor())
         } else {
             let values = dtype.decode(entry.bytes());
             // Or the stored weights would be in memory beside the converted ones.
             entry.release();
             TensorData::new(values, shape)
         };
-        Tensor::from_data(data, &self.device)
+        Tensor::from_data(data, (&self.device, wanted.tensor()))
     }
 
     fn has(&self, name: &str) -> bool {
