@@ -33,6 +33,16 @@ pub fn recorder() -> &'static PrometheusHandle {
             "http_requests_shed_total",
             "requests refused with 503, by what there was too much of"
         );
+        describe_counter!("outgoing_requests_total", "calls to other services, by target and outcome");
+        describe_counter!("outgoing_retries_total", "attempts after the first, by target");
+        describe_histogram!(
+            "outgoing_request_duration_seconds",
+            "time of a call with its retries, by target"
+        );
+        describe_gauge!(
+            "outgoing_circuit_open",
+            "1 while a target that failed too often is left alone, by target"
+        );
         handle
     })
 }

@@ -15,7 +15,7 @@ pub use run::{Running, StartError, start};
 pub use scorer::{ScoreRequest, Scorer, ScorerError, Scores};
 pub use service::{Service, Verifier};
 pub use settings::{SelectionSettings, Settings};
-pub use verifier::{ConfigureError, HttpScorer, VerifierSettings};
+pub use verifier::{ConfigureError, HttpScorer, VerifierSettings, join_scores};
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
@@ -149,6 +149,8 @@ impl Client {
         let outcome = outcome(&result);
         counter!("outgoing_requests_total", "target" => name, "outcome" => outcome).increment(1);
         histogram!("outgoing_request_duration_seconds", "target" => name).record(started.elapsed());
+        let open = self.circuit() == Circuit::Open;
+        gauge!("outgoing_circuit_open", "target" => name).set(f64::from(u8::from(open)));
         result
     }
 

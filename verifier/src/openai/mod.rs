@@ -30,8 +30,9 @@ use self::request::Dialect;
 use crate::{
     backend::{
         Backend, BackendError, Example, Layout, ModelInfo, Payload, PrepareError, PrepareOptions, Prepared,
-        RawScore,
+        Probability, RawScore,
     },
+    calibration::{Calibration, sigmoid},
     input,
 };
 
@@ -55,6 +56,7 @@ pub struct OpenAi {
     /// The server's name for the model.
     model: String,
     extra: Map<String, Value>,
+    calibration: Option<Calibration>,
     dialects: Vec<Dialect>,
     /// The dialect that brought the first answer; the server will not change.
     dialect: OnceLock<usize>,
@@ -111,6 +113,7 @@ impl OpenAi {
         }
         let client = Client::new(settings.target()?)?;
         let extra = settings.extra()?;
+        let (calibration, fitted) = settings.calibration()?.unzip();
         let url = client.url().to_owned();
         let reply = client
             .get("/v1/models", Instant::now() + DISCOVERY)
@@ -126,8 +129,12 @@ impl OpenAi {
         let max_tokens = max_tokens(settings.max_tokens, served.max_tokens);
         let mut marks = served.marks;
         marks.push(format!(
-            "mode={} layout={layout} label={} output={:?} extra={}",
-            settings.mode, settings.label, settings.output, settings.extra_body
+            "mode={} layout={layout} label={} output={:?} extra={} calibration={}",
+            settings.mode,
+            settings.label,
+            settings.output,
+            settings.extra_body,
+            fitted.unwrap_or_default()
         ));
         let revision =
             if settings.revision.is_empty() { discover::revision(&marks) } else { settings.revision.clone() };
@@ -145,6 +152,7 @@ impl OpenAi {
             output: settings.output,
             model: served.id,
             extra,
+            calibration,
             dialects: request::dialects(settings.mode, settings.prefill),
             dialect: OnceLock::new(),
         })
@@ -187,6 +195,13 @@ impl Backend for OpenAi {
 
     async fn score(&self, batch: &[Arc<Prepared>]) -> Result<Vec<RawScore>, BackendError> {
         score::batch(self, batch).await
+    }
+
+    fn probability(&self, logit: f64) -> Probability {
+        match &self.calibration {
+            Some(calibration) => Probability { value: calibration.probability(logit), calibrated: true },
+            None => Probability { value: sigmoid(logit), calibrated: false },
+        }
     }
 
     /// The server batches by itself; the number of requests at a time is bounded by the client.

@@ -9,6 +9,7 @@ use server::{
 };
 
 use super::ConnectError;
+use crate::calibration::Calibration;
 
 /// `[openai]`: a model on an OpenAI-compatible server (vLLM, SGLang, TGI, llama.cpp).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct Settings {
     pub output: Output,
     /// JSON object with further fields of every request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`.
     pub extra_body: String,
+    /// JSON file with a calibration fitted to outcomes; without one the probability is the logistic function of the logit.
+    pub calibration: String,
     /// Names the model's exact contents when the server's own names do not.
     pub revision: String,
     /// Time for one request.
@@ -70,6 +73,7 @@ impl Default for Settings {
             label: -1,
             output: Output::Probability,
             extra_body: String::new(),
+            calibration: String::new(),
             revision: String::new(),
             timeout: Span::secs(120),
             connect_timeout: Span::secs(3),
@@ -184,6 +188,20 @@ impl Settings {
             breaker: BreakerSettings::default(),
             ..Target::new("openai", url.strip_suffix("/v1").unwrap_or(url))
         })
+    }
+
+    /// The calibration, and its text for the revision.
+    pub(super) fn calibration(&self) -> Result<Option<(Calibration, String)>, ConnectError> {
+        if self.calibration.is_empty() {
+            return Ok(None);
+        }
+        let bad = |reason: String| ConnectError::Setting {
+            key: "openai.calibration".to_owned(),
+            reason: format!("{}: {reason}", self.calibration),
+        };
+        let text = std::fs::read_to_string(&self.calibration).map_err(|error| bad(error.to_string()))?;
+        let read = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        Ok(Some((read, text)))
     }
 
     /// The further fields of every request.

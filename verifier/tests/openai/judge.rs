@@ -26,6 +26,16 @@ async fn the_model_is_found_and_named() {
     let named = Settings { name: "mine".into(), revision: "r1".into(), ..mock.settings(Mode::Judge) };
     let named = OpenAi::connect(&named).await.unwrap();
     assert_eq!((named.info().name.as_str(), named.info().revision.as_str()), ("mine", "r1"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calibration.json");
+    std::fs::write(&path, r#"{"method": "platt", "slope": 2.0, "intercept": 0.0}"#).unwrap();
+    let fitted = Settings { calibration: path.display().to_string(), ..mock.settings(Mode::Judge) };
+    let fitted = OpenAi::connect(&fitted).await.unwrap();
+    assert!(fitted.probability(1.0).calibrated && close(fitted.probability(1.0).value, sigmoid(Some(2.0))));
+    assert_ne!(fitted.info().revision, info.revision);
+    let missing = Settings { calibration: "/nowhere.json".into(), ..mock.settings(Mode::Judge) };
+    let error = OpenAi::connect(&missing).await.unwrap_err().to_string();
+    assert!(error.starts_with("openai.calibration: /nowhere.json"), "{error}");
     let wrong = Settings { model: "other".into(), ..mock.settings(Mode::Judge) };
     let error = OpenAi::connect(&wrong).await.unwrap_err().to_string();
     assert!(error.contains("does not serve `other`; it serves org/judge-7b"), "{error}");

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, io, ops::Range, path::PathBuf, sync::Arc, time:
 use async_trait::async_trait;
 use common::{
     formats::parse_json,
-    score::{ScoreOptions, ScoreRequest as Body},
+    score::{ScoreOptions, ScoreRequest as Body, ScoreResponse},
 };
 use futures_util::future::{self, BoxFuture, join_all};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -188,6 +188,12 @@ impl HttpScorer {
         let body = body(&asked.written.frame, &asked.written.candidates[run]);
         self.client.post("/v1/score", body.into(), &asked.headers, asked.request.deadline).await
     }
+}
+
+/// The answer of a verifier in this process, joined to the candidates of a request as one over HTTP is.
+pub fn join_scores(request: &ScoreRequest, answer: ScoreResponse) -> Result<Scores, ScorerError> {
+    let wanted: BTreeSet<&str> = request.candidates.iter().map(|one| one.candidate_id.as_str()).collect();
+    Ok(join::join(&wanted, answer)?.into_scores(wanted.len()))
 }
 
 /// Whether the verifier will not read what was sent, or not so much of it.
