@@ -1,0 +1,61 @@
+//! How fast the kernels are here: `cargo run --release -p kernels --example rates`.
+
+#![expect(clippy::print_stdout, reason = "a program")]
+
+use std::time::Instant;
+
+use kernels::{Attention, Layout, attention, linear, rms_norm, rope, swiglu};
+
+fn best(work: impl Fn()) -> f64 {
+    (0..15)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    for (rows, outputs, inputs) in [
+        (1024, 768, 768),
+        (1024, 128, 768),
+        (1024, 2048, 768),
+        (1024, 768, 2048),
+        (256, 2048, 768),
+        (32, 2048, 768),
+        (1, 2048, 768),
+    ] {
+        let (x, weight) = (vec![0.5; rows * inputs], vec![0.25; outputs * inputs]);
+        let seconds = best(|| drop(linear(&x, &weight, None, inputs, outputs)));
+        println!(
+            "linear {rows} x {outputs} x {inputs}: {:.1} GFLOP/s",
+            2.0 * (rows * outputs * inputs) as f64 / seconds / 1e9
+        );
+    }
+    let sizes = Attention { heads: 12, kv_heads: 2, size: 64, scale: 0.125, window: None };
+    for len in [256, 1024, 4096] {
+        let layout = Layout::packed(&[len]).expect("a length");
+        let (q, k) = (vec![0.5; len * 768], vec![0.25; len * 128]);
+        let seconds = best(|| drop(attention::forward(&q, &k, &k, &layout, &sizes)));
+        let work = 2.0 * 2.0 * 768.0 * (len * len) as f64 / 2.0;
+        println!(
+            "attention {len}: {:.2} ms, {:.1} GFLOP/s of the lower triangle",
+            seconds * 1e3,
+            work / seconds / 1e9
+        );
+        let result = attention::forward(&q, &k, &k, &layout, &sizes);
+        let seconds = best(|| drop(attention::backward(&q, &k, &k, &result, &q, &layout, &sizes)));
+        println!(
+            "attention backward {len}: {:.2} ms, {:.1} GFLOP/s",
+            seconds * 1e3,
+            2.5 * work / seconds / 1e9
+        );
+    }
+    let (x, weight) = (vec![0.5; 1024 * 768], vec![1.0; 768]);
+    println!("rms_norm 1024 x 768: {:.3} ms", best(|| drop(rms_norm(&x, &weight, 1e-6))) * 1e3);
+    let angles = vec![0.5; 1024 * 32];
+    println!("rope 1024 x 12 x 64: {:.3} ms", best(|| drop(rope(&x, &angles, &angles, 12, 32, false))) * 1e3);
+    let x = vec![0.5; 1024 * 2048];
+    println!("swiglu 1024 x 2048: {:.3} ms", best(|| drop(swiglu(&x, &x))) * 1e3);
+}

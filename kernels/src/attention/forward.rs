@@ -1,0 +1,145 @@
+//! Attention forward.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Attention;
+use super::blocks::{Keys, Queries, blocks};
+use crate::layout::Layout;
+use crate::raw::{Mat, Threads, filled, multiply};
+use crate::simd::{exp, max, sum, vectorised};
+
+/// What attention leaves.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// `[T, heads, size]`.
+    pub out: Vec<f32>,
+    /// log Σ exp of each row's scores, `[T, heads]`.
+    pub lse: Vec<f32>,
+}
+
+/// Attention of queries `[T, heads, size]` to keys and values `[S, kv_heads, size]`.
+pub fn forward(q: &[f32], k: &[f32], v: &[f32], layout: &Layout, attention: &Attention) -> Forward {
+    attention.check();
+    let (width, kv_width) = (attention.heads * attention.size, attention.kv_heads * attention.size);
+    assert_eq!(q.len(), layout.queries() * width, "queries of the layout's number");
+    assert!(k.len() == v.len() && k.len() >= layout.keys() * kv_width, "keys of the layout's number");
+    let blocks = blocks(layout, attention);
+    let lengths: Vec<usize> = blocks.iter().map(|block| block.rows.len() * width).collect();
+    let mut lse = vec![0.0; layout.queries() * attention.heads];
+    let lse_parts = std::sync::Mutex::new(Vec::with_capacity(blocks.len()));
+    let out = filled(&lengths, |index, out| {
+        let block = &blocks[index];
+        let heads: Vec<Head> = (0..attention.kv_heads)
+            .into_par_iter()
+            .map(|head| attend(q, k, v, block, head, attention))
+            .collect();
+        let group_width = attention.group() * attention.size;
+        for query in 0..block.rows.len() {
+            for head in &heads {
+                out.copy(&head.out[query * group_width..][..group_width]);
+            }
+        }
+        let part: Vec<f32> = (0..block.rows.len())
+            .flat_map(|query| heads.iter().map(move |head| (head, query)))
+            .flat_map(|(head, query)| &head.lse[query * attention.group()..][..attention.group()])
+            .copied()
+            .collect();
+        lse_parts.lock().expect("no thread panics while it holds the lock").push((block.rows.start, part));
+    });
+    for (start, part) in lse_parts.into_inner().expect("no thread panicked") {
+        lse[start * attention.heads..][..part.len()].copy_from_slice(&part);
+    }
+    Forward { out, lse }
+}
+
+/// What one key/value head gives a block of queries: rows are queries, then the heads of the group.
+struct Head {
+    out: Vec<f32>,
+    lse: Vec<f32>,
+}
+
+/// The rows of a block of queries and one group of heads as one matrix `[queries·group, size]`, times `scale`.
+pub(super) fn gather(
+    x: &[f32],
+    rows: &Range<usize>,
+    head: usize,
+    scale: f32,
+    attention: &Attention,
+) -> Vec<f32> {
+    let (width, group_width) = (attention.heads * attention.size, attention.group() * attention.size);
+    let mut out = Vec::with_capacity(rows.len() * group_width);
+    for row in rows.clone() {
+        let part = &x[row * width + head * group_width..][..group_width];
+        out.extend(part.iter().map(|value| value * scale));
+    }
+    out
+}
+
+/// The rows of a block of keys for one head.
+pub(super) fn head_rows<'a>(x: &'a [f32], keys: &Keys, head: usize, attention: &Attention) -> Mat<'a> {
+    let width = attention.kv_heads * attention.size;
+    let start = keys.rows.start * width + head * attention.size;
+    Mat::rows(&x[start..], keys.rows.len(), attention.size, width)
+}
+
+fn attend(q: &[f32], k: &[f32], v: &[f32], block: &Queries<'_>, head: usize, attention: &Attention) -> Head {
+    let (size, group) = (attention.size, attention.group());
+    let rows = block.rows.len() * group;
+    let q = gather(q, &block.rows, head, attention.scale, attention);
+    let q = Mat::dense(&q, rows, size);
+    let keys = block.keys(attention.window);
+    let widest = keys.iter().map(|keys| keys.rows.len()).max().unwrap_or(0);
+    let mut scores = vec![0.0; rows * widest];
+    let mut out = vec![0.0; rows * size];
+    let mut highest = vec![f32::NEG_INFINITY; rows];
+    let mut total = vec![0.0; rows];
+    for keys in &keys {
+        let len = keys.rows.len();
+        multiply(&mut scores, len, false, q, head_rows(k, keys, head, attention).t(), Threads::One);
+        vectorised(|| {
+            for (row, scores) in scores.chunks_exact_mut(len).take(rows).enumerate() {
+                let seen = keys.seen(block.first + row / group, attention.window);
+                let rescale = weigh(scores, seen, &mut highest[row], &mut total[row]);
+                if rescale != 1.0 {
+                    out[row * size..][..size].iter_mut().for_each(|value| *value *= rescale);
+                }
+            }
+        });
+        let weights = Mat::dense(&scores, rows, len);
+        multiply(&mut out, size, true, weights, head_rows(v, keys, head, attention), Threads::One);
+    }
+    vectorised(|| {
+        for (row, total) in out.chunks_exact_mut(size).zip(&total) {
+            let inverse = total.recip();
+            row.iter_mut().for_each(|value| *value *= inverse);
+        }
+    });
+    let lse = highest.iter().zip(&total).map(|(highest, total)| highest + total.ln()).collect();
+    Head { out, lse }
+}
+
+/// Turns scores into weights relative to the highest so far, zero where the row does not look; returns the factor that
+/// earlier weights take.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
+fn weigh(scores: &mut [f32], seen: Range<usize>, highest: &mut f32, total: &mut f32) -> f32 {
+    scores[..seen.start].fill(0.0);
+    scores[seen.end..].fill(0.0);
+    let seen = &mut scores[seen];
+    if seen.is_empty() {
+        return 1.0;
+    }
+    let before = *highest;
+    let top = max(seen);
+    if top > before {
+        *highest = top;
+    }
+    // Nothing to go by but −∞ (or NaN): leave the row to its NaN rather than make numbers up.
+    let base = *highest;
+    seen.iter_mut().for_each(|score| *score = exp(*score - base));
+    let rescale = if before == base { 1.0 } else { exp(before - base) };
+    *total = *total * rescale + sum(seen.len(), |i| seen[i]);
+    rescale
+}

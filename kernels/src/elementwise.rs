@@ -1,0 +1,107 @@
+//! Rotary position embedding and SwiGLU.
+
+use crate::raw::filled;
+use crate::simd::{exp, vectorised};
+use crate::{CHUNK, row_chunks};
+
+/// Rotary position embedding in the half-split order: element i of a head is paired with element i + D/2.
+///
+/// x `[T, heads, D]`; cos and sin `[T, D/2]`. With `inverse` it turns back, which is also the gradient.
+pub fn rope(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usize, inverse: bool) -> Vec<f32> {
+    let width = heads * half * 2;
+    assert!(x.len() * half == cos.len() * width && cos.len() == sin.len(), "an angle for every pair");
+    let sign = if inverse { -1.0 } else { 1.0 };
+    let lengths = row_chunks(x.len() / width.max(1), width);
+    filled(&lengths, |chunk, out| {
+        let start = lengths[0] * chunk;
+        let rows = &x[start..start + lengths[chunk]];
+        let angles = start / width * half;
+        let angles = angles..angles + rows.len() / width * half;
+        vectorised(|| {
+            let tokens = rows.chunks_exact(width);
+            let cos = cos[angles.clone()].chunks_exact(half);
+            let sin = sin[angles.clone()].chunks_exact(half);
+            for ((token, cos), sin) in tokens.zip(cos).zip(sin) {
+                for head in token.chunks_exact(2 * half) {
+                    let (first, second) = head.split_at(half);
+                    out.fill(half, |i| first[i] * cos[i] - second[i] * (sin[i] * sign));
+                    out.fill(half, |i| second[i] * cos[i] + first[i] * (sin[i] * sign));
+                }
+            }
+        });
+    })
+}
+
+/// `silu(gate) · up`, where silu(x) = x / (1 + e⁻ˣ).
+pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    assert_eq!(gate.len(), up.len(), "gate and up have one shape");
+    let lengths = row_chunks(gate.len(), 1);
+    filled(&lengths, |chunk, out| {
+        let part = chunk * CHUNK..chunk * CHUNK + lengths[chunk];
+        let (gate, up) = (&gate[part.clone()], &up[part]);
+        vectorised(|| out.fill(gate.len(), |i| gate[i] / (1.0 + exp(-gate[i])) * up[i]));
+    })
+}
+
+/// Gradients of [`swiglu`] with respect to gate and up.
+///
+/// With s = 1/(1 + e⁻ᵍ): d up = dy·g·s and d gate = dy·up·s·(1 + g·(1 − s)).
+pub fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    assert!(gate.len() == up.len() && gate.len() == grad.len(), "gate, up and gradient have one shape");
+    let lengths = row_chunks(gate.len(), 1);
+    let part = |chunk: usize| chunk * CHUNK..chunk * CHUNK + lengths[chunk];
+    let d_gate = filled(&lengths, |chunk, out| {
+        let (gate, up, dy) = (&gate[part(chunk)], &up[part(chunk)], &grad[part(chunk)]);
+        vectorised(|| {
+            out.fill(gate.len(), |i| {
+                let s = 1.0 / (1.0 + exp(-gate[i]));
+                dy[i] * up[i] * (s * (1.0 + gate[i] * (1.0 - s)))
+            });
+        });
+    });
+    let d_up = filled(&lengths, |chunk, out| {
+        let (gate, dy) = (&gate[part(chunk)], &grad[part(chunk)]);
+        vectorised(|| out.fill(gate.len(), |i| dy[i] * (gate[i] / (1.0 + exp(-gate[i])))));
+    });
+    (d_gate, d_up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, numeric_gradient, random, weighted};
+
+    #[test]
+    fn rope_turns_pairs_half_a_head_apart_and_back() {
+        let (cos, sin): (Vec<f32>, Vec<f32>) = random(1, 300 * 4).iter().map(|a| (a.cos(), a.sin())).unzip();
+        let x = random(2, 300 * 3 * 8);
+        let turned = rope(&x, &cos, &sin, 3, 4, false);
+        let (a, b) = (x[8 * 3 * 7 + 8 + 1], x[8 * 3 * 7 + 8 + 5]);
+        let (c, s) = (cos[7 * 4 + 1], sin[7 * 4 + 1]);
+        assert_close(&turned[8 * 3 * 7 + 8 + 1..][..1], &[a * c - b * s], 1e-6);
+        assert_close(&turned[8 * 3 * 7 + 8 + 5..][..1], &[b * c + a * s], 1e-6);
+        assert_close(&rope(&turned, &cos, &sin, 3, 4, true), &x, 1e-6);
+    }
+
+    #[test]
+    fn swiglu_and_its_gradient() {
+        let (gate, up, grad) = (random(3, 201), random(4, 201), random(5, 201));
+        let silu = |g: f32| f64::from(g) / (1.0 + (-f64::from(g)).exp());
+        let value = |gate: &[f32], up: &[f32]| -> Vec<f64> {
+            gate.iter().zip(up).map(|(&g, &u)| silu(g) * f64::from(u)).collect()
+        };
+        let expected: Vec<f32> = value(&gate, &up).into_iter().map(|v| v as f32).collect();
+        assert_close(&swiglu(&gate, &up), &expected, 1e-6);
+        let (d_gate, d_up) = swiglu_backward(&gate, &up, &grad);
+        assert_close(&d_gate, &numeric_gradient(&gate, |g| weighted(&value(g, &up), &grad)), 1e-4);
+        assert_close(&d_up, &numeric_gradient(&up, |u| weighted(&value(&gate, u), &grad)), 1e-4);
+    }
+
+    #[test]
+    fn extreme_gates_stay_finite() {
+        let gate = [-1e30, -200.0, 0.0, 200.0, 1e30];
+        assert_eq!(swiglu(&gate, &[1.0; 5]), [0.0, 0.0, 0.0, 200.0, 1e30]);
+        let (d_gate, d_up) = swiglu_backward(&gate, &[1.0; 5], &[1.0; 5]);
+        assert!(d_gate.iter().chain(&d_up).all(|v| v.is_finite()));
+    }
+}

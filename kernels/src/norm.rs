@@ -1,0 +1,112 @@
+//! Root-mean-square norm.
+
+use rayon::prelude::*;
+
+use crate::raw::{Filler, filled};
+use crate::simd::{dot, sum, vectorised};
+use crate::{CHUNK, row_chunks};
+
+/// `1 / sqrt(mean(x²) + eps)`.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
+fn inverse_rms(x: &[f32], eps: f64) -> f32 {
+    ((f64::from(dot(x, x)) / x.len() as f64 + eps).sqrt().recip()) as f32
+}
+
+/// `x / sqrt(mean(x²) + eps) · weight` for every row of x `[rows, weight.len()]`.
+pub fn rms_norm(x: &[f32], weight: &[f32], eps: f64) -> Vec<f32> {
+    let width = weight.len();
+    assert_eq!(x.len() % width, 0, "rows are as wide as the weight");
+    let lengths = row_chunks(x.len() / width, width);
+    filled(&lengths, |chunk, out| {
+        let start = lengths[0] * chunk;
+        let rows = &x[start..start + lengths[chunk]];
+        vectorised(|| norm_rows(rows, weight, eps, out));
+    })
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
+fn norm_rows(rows: &[f32], weight: &[f32], eps: f64, out: &mut Filler<'_>) {
+    let width = weight.len();
+    for row in rows.chunks_exact(width) {
+        let scale = inverse_rms(row, eps);
+        out.fill(width, |i| row[i] * scale * weight[i]);
+    }
+}
+
+/// Gradients of [`rms_norm`] with respect to x and the weight, given that of its result.
+///
+/// With r = 1/sqrt(mean(x²) + eps) and n the width: dx = r·w·dy − x·r³/n·Σ(dy·w·x), dw = Σ over rows of dy·x·r.
+pub fn rms_norm_backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f64) -> (Vec<f32>, Vec<f32>) {
+    let width = weight.len();
+    assert!(x.len().is_multiple_of(width) && grad.len() == x.len(), "the gradient has the shape of the rows");
+    let lengths = row_chunks(x.len() / width, width);
+    let part = |chunk: usize| lengths[0] * chunk..lengths[0] * chunk + lengths[chunk];
+    let dx = filled(&lengths, |chunk, out| {
+        let (x, grad) = (&x[part(chunk)], &grad[part(chunk)]);
+        vectorised(|| {
+            for (x, dy) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+                let r = inverse_rms(x, eps);
+                let inner = sum(width, |i| dy[i] * weight[i] * x[i]);
+                let pull = inner * r * r * r / width as f32;
+                out.fill(width, |i| dy[i] * weight[i] * r - x[i] * pull);
+            }
+        });
+    });
+    // One partial sum per chunk, added up in order.
+    let partial: Vec<Vec<f32>> = (0..lengths.len())
+        .into_par_iter()
+        .map(|chunk| {
+            let (x, grad) = (&x[part(chunk)], &grad[part(chunk)]);
+            let mut total = vec![0.0; width];
+            vectorised(|| {
+                for (x, dy) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+                    let r = inverse_rms(x, eps);
+                    for i in 0..width {
+                        total[i] += dy[i] * x[i] * r;
+                    }
+                }
+            });
+            total
+        })
+        .collect();
+    let mut dw = vec![0.0; width];
+    for total in &partial {
+        for (sum, part) in dw.iter_mut().zip(total) {
+            *sum += part;
+        }
+    }
+    debug_assert!(width <= CHUNK || lengths.iter().all(|&length| length == width));
+    (dx, dw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, numeric_gradient, random, weighted};
+
+    #[test]
+    fn the_gradient_is_that_of_the_sum() {
+        let (x, weight, grad) = (random(1, 5 * 37), random(2, 37), random(3, 5 * 37));
+        let (dx, dw) = rms_norm_backward(&x, &weight, &grad, 1e-6);
+        assert_close(&dx, &numeric_gradient(&x, |x| weighted(&reference(x, &weight), &grad)), 1e-4);
+        let x = &x;
+        assert_close(&dw, &numeric_gradient(&weight, |w| weighted(&reference(x, w), &grad)), 1e-4);
+    }
+
+    fn reference(x: &[f32], weight: &[f32]) -> Vec<f64> {
+        let rows = x.chunks(weight.len()).flat_map(|row| {
+            let mean = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / row.len() as f64;
+            row.iter().zip(weight).map(move |(&v, &w)| f64::from(v) / (mean + 1e-6).sqrt() * f64::from(w))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn rows_of_many_chunks_are_normed_each_for_itself() {
+        let (x, weight) = (random(4, 701 * 64), random(5, 64));
+        let expected: Vec<f32> = reference(&x, &weight).into_iter().map(|v| v as f32).collect();
+        assert_close(&rms_norm(&x, &weight, 1e-6), &expected, 1e-6);
+    }
+}

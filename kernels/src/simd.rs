@@ -1,0 +1,120 @@
+//! Loops over slices that the compiler turns into vector instructions.
+//!
+//! All are `inline(always)` so that a caller inside [`vectorised`] compiles them for the widest instructions that the
+//! processor has. Sums go through a fixed number of partial sums, so results do not depend on that width.
+
+#![expect(clippy::inline_always, reason = "must be compiled with the vector instructions of the caller")]
+
+use std::sync::LazyLock;
+
+use pulp::Arch;
+
+static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+
+/// Runs `work` compiled for the vector instructions of this processor.
+#[inline(always)]
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    ARCH.dispatch(work)
+}
+
+const LANES: usize = 32;
+
+/// eˣ with a relative error below 2⁻²²; 0 below −87, infinite above 88.
+///
+/// x = n·ln 2 + r with |r| ≤ ½ ln 2; the polynomial for eʳ is that of Cephes' `expf`.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    // Adding this rounds to an integer, which then lies in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    let clamped = if x > 88.0 { 88.0 } else { x };
+    let clamped = if clamped < -87.0 { -87.0 } else { clamped };
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = clamped - n * 0.693_359_375 + n * 2.121_944_4e-4;
+    let mut p = 1.987_569_2e-4_f32;
+    p = p * r + 1.398_2e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 1.666_666_5e-1;
+    p = p * r + 5.000_000_1e-1;
+    let y = p * (r * r) + r + 1.0;
+    let scaled = f32::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 23));
+    let scaled = if x > 88.0 { f32::INFINITY } else { scaled };
+    if x < -87.0 { 0.0 } else { scaled }
+}
+
+/// Adds the partial sums pairwise.
+#[inline(always)]
+fn fold(mut partial: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            partial[lane] = join(partial[lane], partial[lane + width]);
+        }
+        width /= 2;
+    }
+    partial[0]
+}
+
+/// `Σ term(i)` for i below `count`.
+#[inline(always)]
+pub(crate) fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
+    let mut partial = [0.0; LANES];
+    let whole = count / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for lane in 0..LANES {
+            partial[lane] += term(start + lane);
+        }
+    }
+    for index in whole..count {
+        partial[index - whole] += term(index);
+    }
+    fold(partial, |a, b| a + b)
+}
+
+/// `x·y`.
+#[inline(always)]
+pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let y = &y[..x.len()];
+    sum(x.len(), |i| x[i] * y[i])
+}
+
+/// The largest element, −∞ of none; NaN is passed over.
+#[inline(always)]
+pub(crate) fn max(x: &[f32]) -> f32 {
+    let mut partial = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            partial[lane] = if chunk[lane] > partial[lane] { chunk[lane] } else { partial[lane] };
+        }
+    }
+    let largest = fold(partial, |a, b| if b > a { b } else { a });
+    rest.iter().fold(largest, |a, &b| if b > a { b } else { a })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_exact_to_single_precision() {
+        for step in -8_700..=8_800 {
+            let x = step as f32 / 100.0;
+            let exact = f64::from(x).exp();
+            let error = (f64::from(vectorised(|| exp(x))) - exact).abs() / exact;
+            assert!(error < 2.4e-7, "exp({x}) is off by {error:e}");
+        }
+        assert_eq!((exp(0.0), exp(-1e9), exp(f32::NEG_INFINITY), exp(1e9)), (1.0, 0.0, 0.0, f32::INFINITY));
+        assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn sums_and_maxima_of_any_length() {
+        for len in 0..100_usize {
+            let x: Vec<f32> = (0..len).map(|i| (i * 7 % 13) as f32).collect();
+            assert_eq!(dot(&x, &x), x.iter().map(|a| a * a).sum::<f32>());
+            assert_eq!(max(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        }
+    }
+}
