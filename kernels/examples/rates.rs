@@ -54,7 +54,8 @@ fn main() {
             work / seconds / 1e9
         );
         let result = attention::forward(&q, &k, &k, &layout, &sizes);
-        let seconds = best(|| drop(attention::backward(&q, &k, &k, &result, &q, &layout, &sizes)));
+        let seconds =
+            best(|| drop(attention::backward([&q, &k, &k], (&result.out, &result.lse), &q, &layout, &sizes)));
         println!(
             "attention backward {len}: {:.2} ms, {:.1} GFLOP/s",
             seconds * 1e3,

@@ -77,9 +77,9 @@ mod tests {
         let x = random(2, 300 * 3 * 8);
         let turned = rope(&x, &cos, &sin, 3, 4, false);
         let (a, b) = (x[8 * 3 * 7 + 8 + 1], x[8 * 3 * 7 + 8 + 5]);
-        let (c, s) = (cos[7 * 4 + 1], sin[7 * 4 + 1]);
-        assert_close(&turned[8 * 3 * 7 + 8 + 1..][..1], &[a * c - b * s], 1e-6);
-        assert_close(&turned[8 * 3 * 7 + 8 + 5..][..1], &[b * c + a * s], 1e-6);
+        let (cosine, sine) = (cos[7 * 4 + 1], sin[7 * 4 + 1]);
+        assert_close(&turned[8 * 3 * 7 + 8 + 1..][..1], &[a * cosine - b * sine], 1e-6);
+        assert_close(&turned[8 * 3 * 7 + 8 + 5..][..1], &[b * cosine + a * sine], 1e-6);
         assert_close(&rope(&turned, &cos, &sin, 3, 4, true), &x, 1e-6);
     }
 

@@ -103,7 +103,8 @@ pub fn token_stats(hidden: &[f32], weight: &[f32], targets: &[u32], inputs: usiz
 
 /// Gradients of [`token_stats`] with respect to hidden, and to the weight if it is asked for.
 ///
-/// `d_logp` and `d_entropy` are those of the results. With p the probabilities and H the entropy,
+/// `lse` is that of the result and `d_logp` the gradient of its `logp`; `entropy`, if it has a gradient, is the result's
+/// and that. With p the probabilities and H the entropy,
 /// d logp / dx = onehot − p and dH / dx = −p·(log p + H).
 #[expect(clippy::too_many_arguments, reason = "the inputs, the results and the gradients of one operation")]
 pub fn token_stats_backward(
@@ -111,13 +112,12 @@ pub fn token_stats_backward(
     weight: &[f32],
     targets: &[u32],
     inputs: usize,
-    stats: (&[f32], &[f32]),
+    lse: &[f32],
     d_logp: &[f32],
-    d_entropy: Option<&[f32]>,
+    entropy: Option<(&[f32], &[f32])>,
     with_weight: bool,
 ) -> (Vec<f32>, Option<Vec<f32>>) {
     let (rows, words) = (targets.len(), weight.len() / inputs);
-    let (lse, entropy) = stats;
     assert!(
         hidden.len() == rows * inputs && d_logp.len() == rows && lse.len() == rows,
         "one gradient per row"
@@ -135,7 +135,7 @@ pub fn token_stats_backward(
             multiply(logits, width, false, hidden, part.t(), Threads::All);
             logits.par_chunks_mut(width).enumerate().for_each(|(index, logits)| {
                 let row = first_row + index;
-                let of_entropy = d_entropy.map(|grad| (grad[row], entropy[row]));
+                let of_entropy = entropy.map(|(entropy, grad)| (grad[row], entropy[row]));
                 vectorised(|| logit_gradients(logits, lse[row], d_logp[row], of_entropy));
                 let target = targets[row] as usize;
                 if (first..first + width).contains(&target) {
@@ -222,9 +222,9 @@ mod tests {
                 &weight,
                 &targets,
                 inputs,
-                (&stats.lse, &stats.entropy),
+                &stats.lse,
                 &d_logp,
-                entropy,
+                entropy.map(|grad| (stats.entropy.as_slice(), grad)),
                 true,
             );
             assert_close(&d_hidden, &numeric_gradient(&hidden, |h| value(h, &weight)), 3e-4);

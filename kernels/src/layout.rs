@@ -135,6 +135,41 @@ impl Layout {
         Self::new(vec![Span { queries: 0..new, keys }])
     }
 
+    /// The layout of some of the queries alone, over the same keys: query i of the result is query `rows[i]` of this one.
+    /// It serves the last layer of a pass of which only some rows are read.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such query.
+    #[must_use]
+    pub fn at(&self, rows: &[usize]) -> Self {
+        let mut spans: Vec<Span> = Vec::new();
+        let mut last = None;
+        for (index, &row) in rows.iter().enumerate() {
+            assert!(row < self.queries, "row {row} is one of {}", self.queries);
+            let place = self.spans.partition_point(|span| span.queries.end <= row);
+            let span = &self.spans[place];
+            match spans.last_mut() {
+                // Rows that follow one another stay together.
+                Some(open) if row > 0 && last == Some((place, row - 1)) => {
+                    open.queries.end += 1;
+                    if let Some(own) = open.keys.last_mut() {
+                        own.end += 1;
+                    }
+                }
+                _ => {
+                    let mut keys = span.keys.clone();
+                    if let Some(own) = keys.last_mut() {
+                        own.end -= span.queries.end - 1 - row;
+                    }
+                    spans.push(Span { queries: index..index + 1, keys });
+                }
+            }
+            last = Some((place, row));
+        }
+        Self { spans, queries: rows.len(), keys: self.keys }
+    }
+
     /// The spans, in the order of their queries.
     pub fn spans(&self) -> &[Span] {
         &self.spans
@@ -180,6 +215,29 @@ mod tests {
         let layout = Layout::cached(5, 2).expect("valid");
         assert_eq!(layout.positions(), [5, 6]);
         assert_eq!((layout.queries(), layout.keys()), (2, 7));
+    }
+
+    #[test]
+    fn some_rows_see_what_they_saw_among_all() {
+        let layout = Layout::shared(3, &[4, 2]).expect("valid");
+        // What each row sees: the keys of its span up to its own.
+        let seen = |layout: &Layout| -> Vec<Vec<usize>> {
+            let rows = layout.spans().iter().flat_map(|span| {
+                let keys: Vec<usize> = span.keys.iter().flat_map(Clone::clone).collect();
+                let first = span.first_position();
+                span.queries.clone().enumerate().map(move |(index, _)| keys[..=first + index].to_vec())
+            });
+            rows.collect()
+        };
+        let all = seen(&layout);
+        for rows in [vec![8], vec![2, 3, 4, 6, 7, 8], vec![5, 4, 4], (0..9).collect()] {
+            let some = layout.at(&rows);
+            assert_eq!((some.queries(), some.keys()), (rows.len(), 9));
+            let positions = layout.positions();
+            assert_eq!(some.positions(), rows.iter().map(|&row| positions[row]).collect::<Vec<_>>());
+            assert_eq!(seen(&some), rows.iter().map(|&row| all[row].clone()).collect::<Vec<_>>());
+        }
+        assert_eq!(layout.at(&(0..9).collect::<Vec<_>>()), layout);
     }
 
     #[test]

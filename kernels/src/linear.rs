@@ -43,7 +43,9 @@ pub fn sum_rows(x: &[f32], width: usize) -> Vec<f32> {
         })
         .collect();
     let mut total = vec![0.0; width];
-    partial.iter().for_each(|part| add_rows(&mut total, part));
+    for part in &partial {
+        add_rows(&mut total, part);
+    }
     total
 }
 

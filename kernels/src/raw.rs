@@ -140,19 +140,17 @@ impl Filler<'_> {
     }
 }
 
-/// Cuts the first `len` off.
-fn cut<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
-    let (part, tail) = std::mem::take(rest).split_at_mut(len);
-    *rest = tail;
-    part
-}
-
 /// A new vector made of consecutive parts of these lengths, which `fill` fills in parallel; it must fill each whole.
 pub(crate) fn filled(lengths: &[usize], fill: impl Fn(usize, &mut Filler<'_>) + Sync) -> Vec<f32> {
     let len = lengths.iter().sum();
     let mut out: Vec<f32> = Vec::with_capacity(len);
     let mut rest = &mut out.spare_capacity_mut()[..len];
-    let parts: Vec<&mut [MaybeUninit<f32>]> = lengths.iter().map(|&length| cut(&mut rest, length)).collect();
+    let mut parts = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        let (part, tail) = rest.split_at_mut(length);
+        parts.push(part);
+        rest = tail;
+    }
     parts.into_par_iter().with_max_len(1).enumerate().for_each(|(index, part)| {
         let mut filler = Filler { out: part, filled: 0 };
         fill(index, &mut filler);

@@ -26,19 +26,21 @@ const LANES: usize = 32;
 pub(crate) fn exp(x: f32) -> f32 {
     // Adding this rounds to an integer, which then lies in the low bits.
     const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, so that the remainder is exact.
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     let clamped = if x > 88.0 { 88.0 } else { x };
     let clamped = if clamped < -87.0 { -87.0 } else { clamped };
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = clamped - n * 0.693_359_375 + n * 2.121_944_4e-4;
-    let mut p = 1.987_569_2e-4_f32;
-    p = p * r + 1.398_2e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_1e-1;
-    let y = p * (r * r) + r + 1.0;
-    let scaled = f32::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 23));
+    let whole = shifted - ROUND;
+    let rest = clamped - whole * LN_2[0] - whole * LN_2[1];
+    let mut power = 1.987_569_2e-4_f32;
+    power = power * rest + 1.398_2e-3;
+    power = power * rest + 8.333_452e-3;
+    power = power * rest + 4.166_579_6e-2;
+    power = power * rest + 1.666_666_5e-1;
+    power = power * rest + 0.5;
+    power = power * (rest * rest) + rest + 1.0;
+    let scaled = f32::from_bits(power.to_bits().wrapping_add(shifted.to_bits() << 23));
     let scaled = if x > 88.0 { f32::INFINITY } else { scaled };
     if x < -87.0 { 0.0 } else { scaled }
 }
@@ -62,8 +64,8 @@ pub(crate) fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut partial = [0.0; LANES];
     let whole = count / LANES * LANES;
     for start in (0..whole).step_by(LANES) {
-        for lane in 0..LANES {
-            partial[lane] += term(start + lane);
+        for (lane, sum) in partial.iter_mut().enumerate() {
+            *sum += term(start + lane);
         }
     }
     for index in whole..count {

@@ -121,7 +121,7 @@ proptest! {
         let [out, dq, dk, dv] = reference(&case);
         let result = attention::forward(q, k, v, layout, attention);
         close("out", &result.out, &out)?;
-        let gradients = attention::backward(q, k, v, &result, grad, layout, attention);
+        let gradients = attention::backward([q, k, v], (&result.out, &result.lse), grad, layout, attention);
         close("dq", &gradients.q, &dq)?;
         close("dk", &gradients.k, &dk)?;
         close("dv", &gradients.v, &dv)?;
@@ -156,7 +156,8 @@ fn the_number_of_threads_changes_nothing() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let result = attention::forward(&q, &k, &v, &layout, &attention);
-            let gradients = attention::backward(&q, &k, &v, &result, &q, &layout, &attention);
+            let gradients =
+                attention::backward([&q, &k, &v], (&result.out, &result.lse), &q, &layout, &attention);
             (result.out, gradients.q, gradients.k, gradients.v)
         })
     };

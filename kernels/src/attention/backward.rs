@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::Attention;
 use super::blocks::{Queries, span_blocks};
-use super::forward::{Forward, gather, head_rows};
+use super::forward::{gather, head_rows};
 use crate::layout::{Layout, Span};
 use crate::raw::{Mat, Threads, multiply};
 use crate::simd::{dot, exp, vectorised};
@@ -70,27 +70,24 @@ struct Inputs<'a> {
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
-    result: &'a Forward,
+    out: &'a [f32],
+    lse: &'a [f32],
     grad: &'a [f32],
     attention: &'a Attention,
 }
 
-/// Gradients of [`forward`](super::forward()), given its inputs, its result and the gradient of its `out`.
+/// Gradients of [`forward`](super::forward()), given its inputs q, k and v, its `out` and `lse`, and the gradient of
+/// its `out`.
 pub fn backward(
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    result: &Forward,
+    [q, k, v]: [&[f32]; 3],
+    (out, lse): (&[f32], &[f32]),
     grad: &[f32],
     layout: &Layout,
     attention: &Attention,
 ) -> Gradients {
     attention.check();
-    assert!(
-        grad.len() == q.len() && result.out.len() == q.len(),
-        "the gradient has the shape of the queries"
-    );
-    let inputs = Inputs { q, k, v, result, grad, attention };
+    assert!(grad.len() == q.len() && out.len() == q.len(), "the gradient has the shape of the queries");
+    let inputs = Inputs { q, k, v, out, lse, grad, attention };
     let components = components(layout);
     let tasks: Vec<(usize, usize)> = (0..components.len())
         .flat_map(|component| (0..attention.kv_heads).map(move |head| (component, head)))
@@ -160,11 +157,11 @@ fn block_gradients(
     let rows = block.rows.len() * group;
     let q = gather(inputs.q, &block.rows, head, attention.scale, attention);
     let grad = gather(inputs.grad, &block.rows, head, 1.0, attention);
-    let out = gather(&inputs.result.out, &block.rows, head, 1.0, attention);
+    let out = gather(inputs.out, &block.rows, head, 1.0, attention);
     let lse: Vec<f32> = block
         .rows
         .clone()
-        .flat_map(|row| &inputs.result.lse[row * attention.heads + head * group..][..group])
+        .flat_map(|row| &inputs.lse[row * attention.heads + head * group..][..group])
         .copied()
         .collect();
     let delta: Vec<f32> = vectorised(|| {
@@ -203,6 +200,8 @@ fn block_gradients(
         multiply(&mut part.k[at..], size, true, changes.t(), q, Threads::One);
         multiply(&mut dq, size, true, changes, k, Threads::One);
     }
-    dq.iter_mut().for_each(|value| *value *= attention.scale);
+    for value in &mut dq {
+        *value *= attention.scale;
+    }
     dq
 }

@@ -103,7 +103,9 @@ fn attend(q: &[f32], k: &[f32], v: &[f32], block: &Queries<'_>, head: usize, att
                 let seen = keys.seen(block.first + row / group, attention.window);
                 let rescale = weigh(scores, seen, &mut highest[row], &mut total[row]);
                 if rescale != 1.0 {
-                    out[row * size..][..size].iter_mut().for_each(|value| *value *= rescale);
+                    for value in &mut out[row * size..][..size] {
+                        *value *= rescale;
+                    }
                 }
             }
         });
@@ -113,7 +115,9 @@ fn attend(q: &[f32], k: &[f32], v: &[f32], block: &Queries<'_>, head: usize, att
     vectorised(|| {
         for (row, total) in out.chunks_exact_mut(size).zip(&total) {
             let inverse = total.recip();
-            row.iter_mut().for_each(|value| *value *= inverse);
+            for value in row {
+                *value *= inverse;
+            }
         }
     });
     let lse = highest.iter().zip(&total).map(|(highest, total)| highest + total.ln()).collect();
@@ -138,7 +142,9 @@ fn weigh(scores: &mut [f32], seen: Range<usize>, highest: &mut f32, total: &mut 
     }
     // Nothing to go by but −∞ (or NaN): leave the row to its NaN rather than make numbers up.
     let base = *highest;
-    seen.iter_mut().for_each(|score| *score = exp(*score - base));
+    for score in seen.iter_mut() {
+        *score = exp(*score - base);
+    }
     let rescale = if before == base { 1.0 } else { exp(before - base) };
     *total = *total * rescale + sum(seen.len(), |i| seen[i]);
     rescale

@@ -10,12 +10,12 @@ use kernels::{Layout, Span};
 
 use super::{AttentionOptions, TokenStats};
 
-pub(super) fn rms_norm<const N: usize>(x: Tensor<N>, weight: Tensor<1>, eps: f64) -> Tensor<N> {
+pub fn rms_norm<const N: usize>(x: Tensor<N>, weight: Tensor<1>, eps: f64) -> Tensor<N> {
     let scale = (x.clone().square().mean_dim(N - 1) + eps).sqrt().recip();
     x * scale * weight.unsqueeze()
 }
 
-pub(super) fn rope(x: Tensor<3>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<3> {
+pub fn rope(x: Tensor<3>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<3> {
     let [_, _, size] = x.dims();
     let (cos, sin) = (cos.unsqueeze_dim::<3>(1), sin.unsqueeze_dim::<3>(1));
     let first = x.clone().narrow(2, 0, size / 2);
@@ -26,11 +26,11 @@ pub(super) fn rope(x: Tensor<3>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<3> {
     )
 }
 
-pub(super) fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     silu(gate) * up
 }
 
-pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let y = x.matmul(weight.transpose());
     match bias {
         Some(bias) => y + bias.unsqueeze(),
@@ -38,7 +38,7 @@ pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -
     }
 }
 
-pub(super) fn attention(
+pub fn attention(
     q: &Tensor<3>,
     k: &Tensor<3>,
     v: &Tensor<3>,
@@ -90,7 +90,7 @@ fn hidden_keys(span: &Span, window: Option<usize>, device: &burn::tensor::Device
     Tensor::from_data(TensorData::new(hidden, [1, 1, queries, context]), device)
 }
 
-pub(super) fn token_stats(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> TokenStats {
+pub fn token_stats(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> TokenStats {
     let logits = log_softmax(linear(hidden, weight, None), 1);
     let logp = logits.clone().gather(1, targets.unsqueeze_dim(1)).squeeze_dim(1);
     let logits = logits.detach();
