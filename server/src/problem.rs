@@ -112,6 +112,14 @@ impl Problem {
         self
     }
 
+    /// The same with the time after which the request may succeed, in whole seconds and at least one.
+    #[must_use]
+    pub fn with_retry_after(mut self, time: std::time::Duration) -> Self {
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        self.retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX).max(1));
+        self
+    }
+
     /// The kind of problem.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -191,7 +199,9 @@ mod tests {
     fn unauthorised_says_how_to_authenticate_and_overload_when_to_return() {
         let response = Problem::new(Kind::Unauthorized, "no token").into_response();
         assert_eq!(response.headers().get_all("www-authenticate").iter().count(), 2);
-        let response = Problem::new(Kind::Overloaded, "busy").into_response();
-        assert_eq!(response.headers()["retry-after"], "1");
+        let busy = Problem::new(Kind::Overloaded, "busy");
+        assert_eq!(busy.clone().into_response().headers()["retry-after"], "1");
+        let later = busy.with_retry_after(std::time::Duration::from_millis(2_001)).into_response();
+        assert_eq!(later.headers()["retry-after"], "3");
     }
 }

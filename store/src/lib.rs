@@ -31,6 +31,7 @@ pub use api::selections::{
     Member, NewMember, NewSelection, Page, SelectionCursor, SelectionFilter, SelectionRecord, SelectionStore,
     SelectionSummary,
 };
+pub use api::settings::{Setting, SettingStore};
 pub use api::tokens::{ApiToken, NewToken, TokenStore};
 pub use api::{Maintenance, Purged, Store};
 pub use connect::{ConnectOptions, Durability, OnPending, connect};

@@ -217,6 +217,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
         1
     }
 
+    /// Cost of a batch at most in token equivalents, where the model knows better than the configuration.
+    fn batch_tokens(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether a batch of the largest size should run before the first request: worth it where memory is set aside
     /// or kernels are tuned on first use.
     fn warms_up(&self) -> bool {

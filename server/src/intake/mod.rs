@@ -2,10 +2,12 @@
 
 mod candidate;
 mod files;
+mod issue;
 mod test_run;
 
 pub use candidate::CandidateIn;
 pub use files::{FileIn, FileReport};
+pub use issue::{named_issue, same_issue, unique_id};
 pub use test_run::TestIn;
 
 use common::{Candidate, Outcome, TestRun};

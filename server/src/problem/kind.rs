@@ -75,6 +75,8 @@ kinds! {
         "Wait as long as `retry-after` says and send the request again.";
     DeadlineExceeded "deadline-exceeded" SERVICE_UNAVAILABLE "the request took too long here"
         "Send it again later, with fewer or smaller candidates.";
+    DeadlinePassed "deadline-passed" GATEWAY_TIMEOUT "the request's own deadline passed"
+        "Send it again with a later deadline, with fewer or smaller candidates, or when less is waiting.";
     Unavailable "unavailable" SERVICE_UNAVAILABLE "something that the service depends on does not answer"
         "Wait as long as `retry-after` says and send the request again; `/readyz` names what is missing.";
 }

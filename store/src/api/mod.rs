@@ -6,6 +6,7 @@ pub(crate) mod issues;
 pub(crate) mod jobs;
 pub(crate) mod outcomes;
 pub(crate) mod selections;
+pub(crate) mod settings;
 pub(crate) mod tokens;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub trait Store:
     + idempotency::IdempotencyStore
     + tokens::TokenStore
     + jobs::JobStore
+    + settings::SettingStore
     + Maintenance
     + fmt::Debug
     + Send

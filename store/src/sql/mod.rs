@@ -15,6 +15,7 @@ mod outcomes;
 pub(crate) mod postgres;
 mod rows;
 mod selections;
+mod settings;
 pub(crate) mod sqlite;
 mod sqlite_writer;
 mod statement;

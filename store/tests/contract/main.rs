@@ -14,6 +14,7 @@ mod jobs;
 mod migrations;
 mod outcomes;
 mod selections;
+mod settings;
 mod support;
 mod tokens;
 
@@ -103,6 +104,9 @@ contract! {
         the_list_is_newest_first_and_pages_without_gaps,
         the_list_is_filtered,
         concurrent_selections_of_the_same_candidates_all_succeed;
+    settings:
+        a_setting_comes_back_with_its_version,
+        of_two_changes_at_once_one_is_refused;
     tokens:
         a_token_is_found_by_id_and_hash,
         ids_and_secrets_are_unique,
@@ -120,6 +124,7 @@ fn no_test_is_forgotten() {
         include_str!("migrations.rs"),
         include_str!("outcomes.rs"),
         include_str!("selections.rs"),
+        include_str!("settings.rs"),
         include_str!("tokens.rs"),
     ];
     let written: Vec<&str> = sources

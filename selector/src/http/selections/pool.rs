@@ -9,7 +9,7 @@ use common::{Candidate, TestRun, VerifierScore};
 use rayon::prelude::*;
 use server::{
     Problem,
-    intake::{GivenRun, Intake, check_id},
+    intake::{GivenRun, Intake, check_id, named_issue, same_issue, unique_id},
 };
 use store::{ContentId, Member, NewCandidate, NewMember, StoredCandidate};
 
@@ -65,8 +65,8 @@ pub(super) fn prepare(
     let mut ids = BTreeSet::new();
     for given in intake.candidates {
         let Candidate { candidate_id, trajectory } = given.candidate;
-        same_instance(&given.field, &trajectory.instance_id, &instance_id)?;
-        let candidate_id = unique(&mut ids, candidate_id, || trajectory.content_id()).map_err(|id| {
+        same_issue(&given.field, &trajectory.instance_id, &instance_id)?;
+        let candidate_id = unique_id(&mut ids, candidate_id, || trajectory.content_id()).map_err(|id| {
             Problem::field(format!("{}.candidate_id", given.field), format!("`{id}` is used twice"))
         })?;
         candidates.push(Arc::new(Candidate { candidate_id, trajectory }));
@@ -75,8 +75,8 @@ pub(super) fn prepare(
     let mut contents = Vec::with_capacity(known.len());
     for (index, StoredCandidate { info, trajectory }) in known.into_iter().enumerate() {
         let field = format!("stored[{index}]");
-        same_instance(&field, &info.instance_id, &instance_id)?;
-        let candidate_id = unique(&mut ids, info.id.to_string(), || info.id.to_string())
+        same_issue(&field, &info.instance_id, &instance_id)?;
+        let candidate_id = unique_id(&mut ids, info.id.to_string(), || info.id.to_string())
             .map_err(|id| Problem::field(field, format!("`{id}` is the id of another candidate")))?;
         contents.push(info.id);
         candidates.push(Arc::new(Candidate { candidate_id, trajectory }));
@@ -106,48 +106,9 @@ fn instance(given: Option<String>, intake: &Intake, known: &[StoredCandidate]) -
     if let Some(id) = given {
         return Ok(id);
     }
-    let new = intake.candidates.iter().map(|given| given.candidate.trajectory.instance_id.as_str());
-    let named: BTreeSet<&str> = new
-        .chain(known.iter().map(|candidate| candidate.info.instance_id.as_str()))
-        .filter(|id| !id.is_empty())
-        .collect();
-    let mut named = named.into_iter();
-    match (named.next(), named.next()) {
-        (Some(id), None) => Ok(id.to_owned()),
-        (None, _) => Err(Problem::field("instance_id", "is missing, and no candidate names its issue")),
-        (Some(one), Some(other)) => {
-            let message = format!(
-                "is missing, and the candidates are of several issues, such as `{one}` and `{other}`"
-            );
-            Err(Problem::field("instance_id", message))
-        }
-    }
-}
-
-fn same_instance(field: &str, found: &str, wanted: &str) -> Result<(), Problem> {
-    if found == wanted {
-        return Ok(());
-    }
-    let message = format!("is `{found}`, the selection is for `{wanted}`; select for one issue at a time");
-    Err(Problem::field(format!("{field}.instance_id"), message))
-}
-
-/// Takes an id, or refuses it when it is taken. Equal runs without ids of their own are different candidates (their
-/// number is evidence): the second and later ones get a number.
-fn unique(ids: &mut BTreeSet<String>, id: String, content: impl Fn() -> String) -> Result<String, String> {
-    if ids.insert(id.clone()) {
-        return Ok(id);
-    }
-    if id != content() {
-        return Err(id);
-    }
-    let mut number = 2;
-    while ids.contains(&format!("{id}-{number}")) {
-        number += 1;
-    }
-    let numbered = format!("{id}-{number}");
-    ids.insert(numbered.clone());
-    Ok(numbered)
+    let known = known.iter().map(|candidate| candidate.info.instance_id.as_str());
+    named_issue(intake, known)?
+        .ok_or_else(|| Problem::field("instance_id", "is missing, and no candidate names its issue"))
 }
 
 fn tests_of(given: Vec<GivenRun>, instance_id: &str) -> Result<Vec<TestRun>, Problem> {
@@ -155,7 +116,7 @@ fn tests_of(given: Vec<GivenRun>, instance_id: &str) -> Result<Vec<TestRun>, Pro
         .into_iter()
         .map(|given| {
             if !given.instance_id.is_empty() {
-                same_instance(&given.field, &given.instance_id, instance_id)?;
+                same_issue(&given.field, &given.instance_id, instance_id)?;
             }
             Ok(given.run)
         })

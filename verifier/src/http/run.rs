@@ -1,0 +1,105 @@
+//! Starting the service: store, tokens, models, stack, listener.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+pub use server::launch::StartError;
+use server::{Edge, health::Probe, launch, serve, stack, stored::Stored};
+use store::Store;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Settings, router};
+use crate::{
+    Service,
+    models::{Catalogue, Loader, Registry},
+};
+
+/// A service that is answering.
+#[derive(Debug)]
+pub struct Running {
+    /// Where; with the real port when port 0 was asked for.
+    pub addr: SocketAddr,
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// The service, to score in this process without HTTP.
+    pub service: Service,
+    served: JoinHandle<io::Result<()>>,
+}
+
+impl Running {
+    /// Waits until the service has stopped, which it does when the token given to [`start`] is cancelled.
+    pub async fn wait(self) -> io::Result<()> {
+        let ended = self.served.await.map_err(io::Error::other)?;
+        self.store.close().await;
+        ended
+    }
+}
+
+/// Opens the store, loads the models of the configuration, listens, and answers requests until `stop` is cancelled.
+pub async fn start(settings: &Settings, stop: CancellationToken) -> Result<Running, StartError> {
+    let catalogue = Catalogue::new(&settings.models, &settings.openai).map_err(StartError::Other)?;
+    start_with(settings, Arc::new(catalogue), stop).await
+}
+
+/// The same with models from elsewhere.
+pub async fn start_with(
+    settings: &Settings,
+    loader: Arc<dyn Loader>,
+    stop: CancellationToken,
+) -> Result<Running, StartError> {
+    let bind = settings.http.bind;
+    let store = launch::open(&settings.database).await?;
+    // Nothing here is created by a POST that could be repeated, so no answers are kept.
+    let stored = Arc::new(Stored { store: Arc::clone(&store), idempotency_ttl: std::time::Duration::ZERO });
+    let auth = launch::authenticator(&settings.auth, bind, &settings.database, &stored).await?;
+    let (listener, addr) = launch::listen(bind).await?;
+
+    let shadow = Some(settings.models.shadow.as_str()).filter(|name| !name.is_empty());
+    let scoring = settings.scoring.clone();
+    let registry = Registry::open(loader, Arc::clone(&store), scoring, &settings.models.active, shadow).await;
+    let registry = registry.map_err(|error| StartError::Other(error.to_string()))?;
+    let service = Service::new(registry, Arc::clone(&store), settings.scoring.clone());
+    let edge = Edge {
+        limits: settings.limits.clone(),
+        auth,
+        loopback: bind.ip().is_loopback(),
+        probes: vec![stored as Arc<dyn Probe>, Arc::new(ModelProbe(service.clone()))],
+        stop: stop.clone(),
+    };
+    let app = stack(router(&service), edge);
+    tokio::spawn(keep_current(service.clone(), settings.models.refresh.0, stop.clone()));
+    let limits = settings.limits.clone();
+    let served = tokio::spawn(async move { serve(listener, app, &limits, stop).await });
+    tracing::info!(%addr, database = settings.database.redacted(), "verifier is listening");
+    Ok(Running { addr, store, service, served })
+}
+
+/// Warms the models up, then follows what other replicas decide.
+async fn keep_current(service: Service, every: std::time::Duration, stop: CancellationToken) {
+    service.registry.warm_up(&stop).await;
+    let every = every.max(std::time::Duration::from_millis(100));
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        if let Err(error) = service.registry.refresh().await {
+            tracing::warn!(%error, "what other replicas decided cannot be taken over");
+        }
+    }
+}
+
+/// The active model, as `/readyz` asks for it.
+struct ModelProbe(Service);
+
+#[async_trait]
+impl Probe for ModelProbe {
+    fn name(&self) -> &'static str {
+        "model"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let model = self.0.registry.find(None).map_err(|error| error.to_string())?;
+        if model.is_working() {
+            return Ok(());
+        }
+        Err(format!("model `{}` is warming up or does not answer", model.backend().info().name))
+    }
+}

@@ -1,0 +1,51 @@
+//! `entropo-verifier`: the verifier service by itself, for deployment.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Parser;
+use server::{
+    ConfigArgs,
+    config::{Sources, load},
+    serve::stop_signal,
+    telemetry,
+};
+use tokio_util::sync::CancellationToken;
+use verifier::http::{Settings, start};
+
+/// Scores trajectories over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "entropo-verifier", version, about)]
+struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: a stack says nothing to whoever mistyped a key.
+            let _ = writeln!(std::io::stderr(), "entropo-verifier: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let loaded = load(&Settings::default(), &Sources::process(&args.config))?;
+    if args.config.print_config {
+        std::io::stdout().write_all(loaded.to_toml().as_bytes())?;
+        return Ok(());
+    }
+    let settings = loaded.config;
+    telemetry::init(&settings.log)?;
+    let stop = CancellationToken::new();
+    let running = start(&settings, stop.clone()).await?;
+    tokio::spawn(async move {
+        stop_signal().await;
+        stop.cancel();
+    });
+    running.wait().await?;
+    Ok(())
+}

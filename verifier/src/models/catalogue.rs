@@ -1,0 +1,112 @@
+//! The models of the configuration.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use server::Span;
+
+use super::Loader;
+use crate::{
+    Backend,
+    openai::{self, OpenAi},
+};
+
+/// Name of the model of `[openai]` where that names none.
+const OPENAI: &str = "openai";
+/// Names that stand for something else in a path.
+const RESERVED: [&str; 3] = ["active", "shadow", "none"];
+
+/// `[models]`: which models there are and which one answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// Models besides the built-in one and that of `[openai]`: `NAME=BACKEND:WHERE`, such as
+    /// `coder=burn:/models/coder`.
+    pub available: Vec<String>,
+    /// The model that answers until somebody activates another.
+    pub active: String,
+    /// A model that scores in the background until somebody decides otherwise; empty for none.
+    pub shadow: String,
+    /// How often the decisions of other replicas are looked up.
+    pub refresh: Span,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self {
+            available: Vec::new(),
+            active: "linear".to_owned(),
+            shadow: String::new(),
+            refresh: Span::secs(5),
+        }
+    }
+}
+
+/// Loads models as configured.
+#[derive(Debug)]
+pub struct Catalogue {
+    sources: BTreeMap<String, Source>,
+}
+
+/// Where a model is.
+#[derive(Debug, Clone, PartialEq)]
+enum Source {
+    /// On another server.
+    OpenAi(Box<openai::Settings>),
+}
+
+impl Catalogue {
+    /// Reads the configuration; the error names the key and what to do.
+    pub fn new(models: &ModelSettings, openai: &openai::Settings) -> Result<Self, String> {
+        let mut sources = BTreeMap::new();
+        if !openai.url.is_empty() {
+            let mut openai = openai.clone();
+            if openai.name.is_empty() {
+                OPENAI.clone_into(&mut openai.name);
+            }
+            sources.insert(openai.name.clone(), Source::OpenAi(Box::new(openai)));
+        }
+        for entry in &models.available {
+            let (name, source) = parse(entry)?;
+            if sources.insert(name.clone(), source).is_some() {
+                return Err(format!("models.available: `{name}` is there twice"));
+            }
+        }
+        for name in sources.keys() {
+            let harmless = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            if !harmless || RESERVED.contains(&name.as_str()) {
+                return Err(format!(
+                    "`{name}` cannot be a model's name: letters, digits, `-`, `_` and `.`, and not `active`, `shadow` or `none`"
+                ));
+            }
+        }
+        Ok(Self { sources })
+    }
+}
+
+fn parse(entry: &str) -> Result<(String, Source), String> {
+    let wrong = format!(
+        "models.available: `{entry}` is not `NAME=BACKEND:WHERE`, such as `coder=burn:/models/coder`"
+    );
+    let Some((name, source)) = entry.split_once('=') else { return Err(wrong) };
+    let Some((backend, _)) = source.split_once(':') else { return Err(wrong) };
+    Err(format!("models.available: `{}`: there is no back end `{}`", name.trim(), backend.trim()))
+}
+
+#[async_trait]
+impl Loader for Catalogue {
+    fn names(&self) -> Vec<String> {
+        self.sources.keys().cloned().collect()
+    }
+
+    async fn load(&self, name: &str) -> Result<Arc<dyn Backend>, String> {
+        match self.sources.get(name) {
+            Some(Source::OpenAi(settings)) => {
+                let model = OpenAi::connect(settings).await.map_err(|error| error.to_string())?;
+                Ok(Arc::new(model))
+            }
+            None => Err("it is not configured".to_owned()),
+        }
+    }
+}
