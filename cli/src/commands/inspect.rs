@@ -1,5 +1,7 @@
 //! `entropo inspect`: what a file holds, in which format, and what would be stripped from it.
 
+mod verifier_input;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufReader, Write as _};
@@ -17,7 +19,9 @@ use crate::input::walk::{self, InputFile};
 pub const EXAMPLES: &str = crate::examples!(
     "  entropo inspect output.jsonl              format, issues, candidates, labels, problems\n  \
        entropo inspect runs/ --json              every file of a folder, as JSON\n  \
-       entropo inspect odd.json --format chat    read it as a format of your choice"
+       entropo inspect odd.json --format chat    read it as a format of your choice\n  \
+       entropo inspect run.traj --verifier-input what a verifier would read of it, to the byte\n  \
+       entropo inspect run.traj --verifier-input --layout judge-v1 --max-tokens 32000"
 );
 
 /// Flags of `entropo inspect`.
@@ -29,6 +33,9 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub input: verifier_input::InputArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub read: ReadArgs,
@@ -43,9 +50,12 @@ struct Inspected<'a> {
 
 /// Prints what every file holds. Problems of a file are part of the answer; under `--strict` they are an error.
 pub fn run(args: &Args) -> Result<()> {
+    let files = walk::files(&args.files)?;
+    if args.input.verifier_input {
+        return verifier_input::run(&files, &args.input, args.read.options(), args.json);
+    }
     let mut out = std::io::stdout().lock();
     let mut all = Vec::new();
-    let files = walk::files(&args.files)?;
     for file in &files {
         let inspection = inspect(file, args)?;
         if args.json {

@@ -124,3 +124,25 @@ fn inspect_says_what_is_there() {
     let all = run(&["inspect", "examples", "--json"]).json();
     assert_eq!(all.as_array().unwrap().len(), 22);
 }
+
+#[test]
+fn inspect_shows_what_a_verifier_reads() {
+    let file = "examples/sweagent/run-1/inkwell__inkwell-112/inkwell__inkwell-112.traj";
+    let ran = run(&["inspect", file, "--verifier-input", "--layout", "judge-v1"]).ok();
+    for part in
+        ["judge-v1, about ", "─── system\n", "─── user\n", "=== FINAL PATCH ===", "[STEP]\n0\n[/STEP]"]
+    {
+        assert!(ran.out.contains(part), "{part:?} is not in\n{}", ran.out);
+    }
+    let whole = run(&["inspect", file, "--verifier-input", "--json"]).json();
+    let whole = &whole[0];
+    let text = whole["messages"][0]["content"].as_str().unwrap();
+    assert!(text.starts_with("[ISSUE]\n") && text.ends_with("\n[SCORE]"), "{text}");
+    let tokens = whole["tokens"].as_u64().unwrap();
+    let less = (tokens - 10).to_string();
+    let condensed = &run(&["inspect", file, "--verifier-input", "--json", "--max-tokens", &less]).json()[0];
+    assert!(condensed["tokens"].as_u64().unwrap() < tokens);
+    assert_eq!(condensed["condensed"]["full_tokens"], tokens);
+    let refused = &run(&["inspect", file, "--verifier-input", "--json", "--max-tokens", "5"]).json()[0];
+    assert!(refused["refused"].as_str().unwrap().contains("5 allowed"), "{refused}");
+}

@@ -100,6 +100,20 @@ impl Document<'_> {
         self.messages.iter().map(|message| (message.speaker.name().to_owned(), self.text(message))).collect()
     }
 
+    /// Escapes further texts, such as the special tokens of one tokenizer, in everything that is no frame.
+    pub fn escape_also(&mut self, texts: &[String]) {
+        for segment in self.segments.iter_mut().filter(|segment| segment.part != Part::Frame) {
+            for text in texts {
+                if !segment.text.contains(text.as_str()) {
+                    continue;
+                }
+                let first = text.chars().next().map_or(0, char::len_utf8);
+                let escaped = format!("{}\\{}", &text[..first], &text[first..]);
+                segment.text = segment.text.replace(text.as_str(), &escaped).into();
+            }
+        }
+    }
+
     /// Where every assistant turn ends: right after its last mark.
     pub fn turn_ends(&self) -> Vec<Place> {
         self.turn_ends.iter().map(|&end| self.place(end)).collect()
