@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, completions, demo, eval, fit, ingest, inspect, migrate, select, serve, test_results, token, up,
+    bench, calibrate, completions, demo, eval, fit, ingest, inspect, migrate, select, serve, test_results,
+    token, up,
 };
 
 /// Picks, of the trajectories that coding agents left for an issue, the one most likely to resolve it.
@@ -38,6 +39,9 @@ pub enum Command {
     /// Learn the ranker of the hybrid policy from labelled pools.
     #[command(after_help = fit::EXAMPLES)]
     Fit(fit::Args),
+    /// Fit the probabilities of a verifier to outcomes.
+    #[command(after_help = calibrate::EXAMPLES)]
+    Calibrate(calibrate::Args),
     /// Say what a file holds, in which format, and what would be stripped from it.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Args),

@@ -1,6 +1,7 @@
 //! The commands: one module each, with `Args`, `EXAMPLES` and `run`.
 
 pub mod bench;
+pub mod calibrate;
 pub mod completions;
 pub mod demo;
 pub mod eval;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod http;
 pub mod input;
 pub mod models;
+pub mod native;
 pub mod openai;
 pub mod pipeline;
 pub mod service;

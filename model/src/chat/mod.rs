@@ -79,10 +79,15 @@ pub struct Rendering {
 }
 
 impl Tokenizer {
+    /// The text of a conversation.
+    pub fn render_text(&self, request: &ChatRequest) -> Result<String, ChatError> {
+        let template = self.template_for(request)?;
+        Ok(template.render(&request.context(self, request.messages.len())?, None)?)
+    }
+
     /// The text and tokens of a conversation.
     pub fn apply(&self, request: &ChatRequest) -> Result<(String, Encoded), ChatError> {
-        let template = self.template_for(request)?;
-        let text = template.render(&request.context(self, request.messages.len())?, None)?;
+        let text = self.render_text(request)?;
         let encoded = self.encode(&text, false)?;
         Ok((text, encoded))
     }

@@ -227,6 +227,16 @@ impl Tokenizer {
         marks.into_values().filter(|mark| !mark.trim().is_empty()).collect()
     }
 
+    /// The special tokens and those that end a turn, with their texts, by id: what no text that somebody wrote may
+    /// contain.
+    pub fn special_tokens(&self) -> impl Iterator<Item = (u32, String)> {
+        let decoder: BTreeMap<u32, AddedToken> = self.inner.get_added_tokens_decoder().into_iter().collect();
+        decoder
+            .into_iter()
+            .filter(|(id, token)| token.special || self.stops.contains(id))
+            .map(|(id, token)| (id, token.content))
+    }
+
     /// The texts of the tokens that end a generation.
     pub(crate) fn stop_marks(&self) -> Vec<String> {
         self.stops.iter().filter_map(|id| self.token(*id)).collect()

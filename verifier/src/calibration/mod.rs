@@ -2,10 +2,12 @@
 //!
 //! Pure functions; what they give is stored with the model and is part of its revision.
 
+mod held_out;
 mod isotonic;
 mod platt;
 mod quality;
 
+pub use held_out::{HeldOut, held_out};
 pub use quality::{Quality, quality};
 
 use serde::{Deserialize, Serialize};

@@ -85,6 +85,20 @@ fn calibrated_probabilities_are_better_than_raw_ones_on_rows_not_seen() {
 }
 
 #[test]
+fn worth_is_measured_on_issues_that_were_not_fitted_to() {
+    let rows = drawn(0.4, -1.0, 20);
+    let names: Vec<String> = (0..rows.len()).map(|at| format!("issue-{}", at % 40)).collect();
+    let named: Vec<(&str, Observed)> = names.iter().map(String::as_str).zip(rows).collect();
+    let worth = held_out(&named, Method::Platt, 5).unwrap();
+    assert_eq!(worth.rows, named.len());
+    assert!(worth.calibrated.log_loss < worth.raw.log_loss);
+    assert!(worth.calibrated.expected_error < 0.06 && worth.raw.expected_error > 0.15, "{worth:?}");
+    // One issue is in one fold, so nothing is left to fit to when it is measured.
+    let one: Vec<(&str, Observed)> = named.iter().map(|(_, row)| ("issue", *row)).collect();
+    assert_eq!(held_out(&one, Method::Platt, 5), None);
+}
+
+#[test]
 fn what_cannot_be_fitted_says_why() {
     let row = |logit: f64, resolved| Observed { logit, resolved, weight: 1.0 };
     assert_eq!(Calibration::fit(&[row(f64::NAN, true)], Method::Auto), Err(FitError::NotFinite(0)));

@@ -1,6 +1,6 @@
 //! The models of the configuration.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use server::Span;
 use super::Loader;
 use crate::{
     Backend,
+    native::{self, Native},
     openai::{self, OpenAi},
 };
 
@@ -30,6 +31,10 @@ pub struct ModelSettings {
     pub shadow: String,
     /// How often the decisions of other replicas are looked up.
     pub refresh: Span,
+    /// Where `burn` models compute: `cpu`, `cuda:N`, `wgpu`.
+    pub device: String,
+    /// Tokens of one pass of a `burn` model, shared ones counted once: bounds its memory.
+    pub pass_tokens: usize,
 }
 
 impl Default for ModelSettings {
@@ -39,6 +44,8 @@ impl Default for ModelSettings {
             active: "linear".to_owned(),
             shadow: String::new(),
             refresh: Span::secs(5),
+            device: "cpu".to_owned(),
+            pass_tokens: 8192,
         }
     }
 }
@@ -54,6 +61,8 @@ pub struct Catalogue {
 enum Source {
     /// On another server.
     OpenAi(Box<openai::Settings>),
+    /// In a folder of this machine.
+    Burn(PathBuf, Box<native::Options>),
 }
 
 impl Catalogue {
@@ -68,7 +77,7 @@ impl Catalogue {
             sources.insert(openai.name.clone(), Source::OpenAi(Box::new(openai)));
         }
         for entry in &models.available {
-            let (name, source) = parse(entry)?;
+            let (name, source) = parse(entry, models)?;
             if sources.insert(name.clone(), source).is_some() {
                 return Err(format!("models.available: `{name}` is there twice"));
             }
@@ -85,13 +94,26 @@ impl Catalogue {
     }
 }
 
-fn parse(entry: &str) -> Result<(String, Source), String> {
+fn parse(entry: &str, models: &ModelSettings) -> Result<(String, Source), String> {
     let wrong = format!(
         "models.available: `{entry}` is not `NAME=BACKEND:WHERE`, such as `coder=burn:/models/coder`"
     );
     let Some((name, source)) = entry.split_once('=') else { return Err(wrong) };
-    let Some((backend, _)) = source.split_once(':') else { return Err(wrong) };
-    Err(format!("models.available: `{}`: there is no back end `{}`", name.trim(), backend.trim()))
+    let Some((backend, place)) = source.split_once(':') else { return Err(wrong) };
+    let (name, place) = (name.trim(), place.trim());
+    if backend.trim() != "burn" {
+        return Err(format!("models.available: `{name}`: there is no back end `{}`", backend.trim()));
+    }
+    if place.is_empty() {
+        return Err(wrong);
+    }
+    let options = native::Options {
+        device: models.device.clone(),
+        name: Some(name.to_owned()),
+        pass_tokens: models.pass_tokens,
+        ..native::Options::default()
+    };
+    Ok((name.to_owned(), Source::Burn(place.into(), Box::new(options))))
 }
 
 #[async_trait]
@@ -105,6 +127,16 @@ impl Loader for Catalogue {
             Some(Source::OpenAi(settings)) => {
                 let model = OpenAi::connect(settings).await.map_err(|error| error.to_string())?;
                 Ok(Arc::new(model))
+            }
+            Some(Source::Burn(folder, options)) => {
+                let (folder, options) = (folder.clone(), options.clone());
+                // Reads and hashes gigabytes.
+                let loaded = tokio::task::spawn_blocking(move || Native::load(&folder, &options)).await;
+                match loaded {
+                    Ok(Ok(model)) => Ok(Arc::new(model)),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(error) => Err(format!("loading was aborted: {error}")),
+                }
             }
             None => Err("it is not configured".to_owned()),
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -10,8 +11,9 @@ use clap::Args;
 use common::Candidate;
 use common::formats::Record;
 use serde::Serialize;
-use verifier::input::{self, Place};
-use verifier::{Condensed, Example, Layout};
+use verifier::input::{self, Fitted, Place};
+use verifier::native::Reader;
+use verifier::{Condensed, Example, Layout, PrepareError};
 
 use crate::exit::Usage;
 use crate::input::load::{self, Options};
@@ -30,6 +32,9 @@ pub struct InputArgs {
     /// Condense what has more tokens than this
     #[arg(long, value_name = "N", requires = "verifier_input")]
     pub max_tokens: Option<usize>,
+    /// Count tokens with the tokenizer of this model folder, and read what its chat template leaves room for
+    #[arg(long, value_name = "DIR", requires = "verifier_input")]
+    pub tokenizer: Option<PathBuf>,
     /// Only the candidate with this id
     #[arg(long, value_name = "ID", requires = "verifier_input")]
     pub candidate: Option<String>,
@@ -68,6 +73,7 @@ pub(super) fn run(files: &[InputFile], args: &InputArgs, options: Options, json:
     if args.layout == Layout::FeaturesV1 {
         return Err(Usage("layout features-v1 is no text; choose judge-v1 or compact-v1".to_owned()).into());
     }
+    let reader = args.tokenizer.as_deref().map(|dir| Reader::open(dir, args.layout)).transpose()?;
     let issues = issues(files, options)?;
     let mut out = std::io::stdout().lock();
     let mut failure = Ok(());
@@ -85,7 +91,7 @@ pub(super) fn run(files: &[InputFile], args: &InputArgs, options: Options, json:
             }
             let issue = issues.get(&record.candidate.trajectory.instance_id).map_or("", String::as_str);
             let example = Example { issue: issue.into(), candidate: Arc::new(record.candidate) };
-            let shown = show(&file.name, &example, args);
+            let shown = show(&file.name, &example, args, reader.as_ref());
             failure = if json { as_json(&mut out, &shown, first) } else { as_text(&mut out, &shown) };
             first = false;
         })?;
@@ -110,16 +116,14 @@ fn issues(files: &[InputFile], options: Options) -> Result<BTreeMap<String, Stri
     Ok(found)
 }
 
-fn show<'a>(file: &'a str, example: &'a Example, args: &InputArgs) -> Shown<'a> {
+fn show<'a>(file: &'a str, example: &'a Example, args: &InputArgs, reader: Option<&Reader>) -> Shown<'a> {
     let Candidate { candidate_id, trajectory } = &*example.candidate;
-    let document = input::lay_out(example, args.layout).expect("layouts without text were refused before");
-    let limit = args.max_tokens.unwrap_or(usize::MAX);
     let mut shown = Shown {
         file,
         instance_id: &trajectory.instance_id,
         candidate_id,
         layout: args.layout,
-        counted_by: "estimate",
+        counted_by: if reader.is_some() { "tokenizer" } else { "estimate" },
         tokens: 0,
         max_tokens: args.max_tokens,
         condensed: None,
@@ -128,7 +132,7 @@ fn show<'a>(file: &'a str, example: &'a Example, args: &InputArgs) -> Shown<'a> 
         turn_ends: Vec::new(),
         shared: None,
     };
-    match input::fit(document, limit, true, &input::estimate_tokens) {
+    match fit(example, args, reader) {
         Ok(fitted) => {
             let chat = fitted.document.chat().into_iter();
             shown.messages = chat.map(|(role, content)| Message { role, content }).collect();
@@ -138,11 +142,28 @@ fn show<'a>(file: &'a str, example: &'a Example, args: &InputArgs) -> Shown<'a> 
             shown.condensed = fitted.condensed;
         }
         Err(error) => {
-            shown.tokens = error.tokens;
-            shown.refused = Some(input::too_long(candidate_id, error).to_string());
+            if let PrepareError::TooLong { tokens, .. } = &error {
+                shown.tokens = *tokens;
+            }
+            shown.refused = Some(error.to_string());
         }
     }
     shown
+}
+
+fn fit<'a>(
+    example: &'a Example,
+    args: &InputArgs,
+    reader: Option<&Reader>,
+) -> Result<Fitted<'a>, PrepareError> {
+    let id = &example.candidate.candidate_id;
+    let document = input::lay_out(example, args.layout).expect("layouts without text were refused before");
+    let limit = args.max_tokens.unwrap_or(usize::MAX);
+    match reader {
+        Some(reader) => reader.fit(document, id, limit, true),
+        None => input::fit(document, limit, true, &input::estimate_tokens)
+            .map_err(|error| input::too_long(id, error)),
+    }
 }
 
 fn as_json(out: &mut impl Write, shown: &Shown<'_>, first: bool) -> Result<()> {
@@ -152,9 +173,10 @@ fn as_json(out: &mut impl Write, shown: &Shown<'_>, first: bool) -> Result<()> {
 
 fn as_text(out: &mut impl Write, shown: &Shown<'_>) -> Result<()> {
     let Shown { file, instance_id, candidate_id, layout, tokens, .. } = shown;
-    writeln!(out, "━━━ {file} · {instance_id} · {candidate_id}: {layout}, about {tokens} tokens")?;
+    let about = if shown.counted_by == "estimate" { "about " } else { "" };
+    writeln!(out, "━━━ {file} · {instance_id} · {candidate_id}: {layout}, {about}{tokens} tokens")?;
     if let Some(condensed) = &shown.condensed {
-        writeln!(out, "━━━ {}", describe(condensed))?;
+        writeln!(out, "━━━ {}", describe(condensed, about))?;
     }
     if let Some(reason) = &shown.refused {
         writeln!(out, "━━━ refused: {reason}")?;
@@ -166,10 +188,10 @@ fn as_text(out: &mut impl Write, shown: &Shown<'_>) -> Result<()> {
 }
 
 /// What was condensed, in words.
-fn describe(condensed: &Condensed) -> String {
+fn describe(condensed: &Condensed, about: &str) -> String {
     let list = |turns: &[usize]| turns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "condensed from about {} tokens: observations of turns {}",
+        "condensed from {about}{} tokens: observations of turns {}",
         condensed.full_tokens,
         list(&condensed.turns)
     );
