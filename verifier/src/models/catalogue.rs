@@ -142,3 +142,35 @@ impl Loader for Catalogue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue(entry: &str) -> Result<Catalogue, String> {
+        let models = ModelSettings { available: vec![entry.to_owned()], ..ModelSettings::default() };
+        Catalogue::new(&models, &openai::Settings::default())
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_a_model_and_what_is_wrong_with_it_is_said() {
+        let catalogue = catalogue("coder = burn:/nowhere/coder").unwrap();
+        assert_eq!(catalogue.names(), ["coder"]);
+        let error = catalogue.load("coder").await.unwrap_err();
+        assert!(error.starts_with("/nowhere/coder/config.json: "), "{error}");
+        assert_eq!(catalogue.load("other").await.unwrap_err(), "it is not configured");
+    }
+
+    #[test]
+    fn entries_that_are_no_models_are_refused() {
+        for (entry, part) in [
+            ("coder", "is not `NAME=BACKEND:WHERE`"),
+            ("coder=burn:", "is not `NAME=BACKEND:WHERE`"),
+            ("coder=onnx:/models/coder", "there is no back end `onnx`"),
+            ("active=burn:/models/coder", "cannot be a model's name"),
+        ] {
+            let error = catalogue(entry).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub use settings::{SETTINGS_FILE, Settings};
 pub use text::Reader;
 
 /// How a model is loaded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Where it computes: `cpu`, `cuda:0` …
     pub device: String,
@@ -104,6 +104,8 @@ pub struct Native {
     scorer: Scorer,
     labels: Vec<String>,
     calibration: Option<Calibration>,
+    /// Whether kernels are tuned on first use, as they are on GPUs.
+    tuned: bool,
     worker: RwLock<Worker>,
 }
 
@@ -163,6 +165,7 @@ impl Native {
             scorer,
             labels,
             calibration: settings.calibration,
+            tuned: options.device != "cpu",
             worker: RwLock::new(worker),
         })
     }
@@ -205,7 +208,7 @@ impl Backend for Native {
     }
 
     fn warms_up(&self) -> bool {
-        true
+        self.tuned
     }
 
     fn tokenize(&self, input: &TokenizeInput) -> Option<Result<Vec<u32>, String>> {
