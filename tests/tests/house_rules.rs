@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 
-const CRATES: [&str; 11] =
-    ["common", "patch", "store", "server", "kernels", "model", "trainer", "verifier", "selector", "cli", "tests"];
+const CRATES: [&str; 11] = [
+    "common", "patch", "store", "server", "kernels", "model", "trainer", "verifier", "selector", "cli",
+    "tests",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

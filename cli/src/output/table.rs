@@ -60,7 +60,8 @@ pub fn selection(selection: &Selection, facts: impl Fn(&str) -> Facts, look: Loo
             Cell::new(why(ranked)),
         ];
         let cells = header.into_iter().zip(cells).filter(|(name, _)| scored || *name != VERIFIER);
-        let coloured = cells.map(|(_, cell)| if chosen && look.colour { cell.fg(Color::Green) } else { cell });
+        let coloured =
+            cells.map(|(_, cell)| if chosen && look.colour { cell.fg(Color::Green) } else { cell });
         table.add_row(coloured);
     }
     let _ = writeln!(text, "{table}");
