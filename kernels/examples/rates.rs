@@ -4,6 +4,9 @@
 
 use kernels::{Attention, Layout, attention, linear, rms_norm, rope, swiglu};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Processor seconds that the threads of this process have used.
 fn processor_seconds() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");

@@ -1,8 +1,43 @@
 //! Rotary position embedding and SwiGLU.
 
-use crate::raw::filled;
+use crate::raw::{Filler, filled};
 use crate::simd::{exp, vectorised};
 use crate::{CHUNK, row_chunks};
+
+vectorised! {
+    /// Turns the heads of tokens by the angles of their rows of cos and sin.
+    fn turn<'a, 'b>(
+        rows: &'a [f32],
+        cos: &'a [f32],
+        sin: &'a [f32],
+        half: usize,
+        width: usize,
+        sign: f32,
+        out: &'a mut Filler<'b>,
+    ) {
+        let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
+        for (token, (cos, sin)) in rows.chunks_exact(width).zip(angles) {
+            for head in token.chunks_exact(2 * half) {
+                let (first, second) = head.split_at(half);
+                out.fill(half, |i| first[i] * cos[i] - second[i] * (sin[i] * sign));
+                out.fill(half, |i| second[i] * cos[i] + first[i] * (sin[i] * sign));
+            }
+        }
+    }
+
+    fn gate_up<'a, 'b>(gate: &'a [f32], up: &'a [f32], out: &'a mut Filler<'b>) {
+        let up = &up[..gate.len()];
+        out.fill(gate.len(), |i| gate[i] / (1.0 + exp(-gate[i])) * up[i]);
+    }
+
+    fn gate_gradient<'a, 'b>(gate: &'a [f32], up: &'a [f32], dy: &'a [f32], out: &'a mut Filler<'b>) {
+        let (up, dy) = (&up[..gate.len()], &dy[..gate.len()]);
+        out.fill(gate.len(), |i| {
+            let s = 1.0 / (1.0 + exp(-gate[i]));
+            dy[i] * up[i] * (s * (1.0 + gate[i] * (1.0 - s)))
+        });
+    }
+}
 
 /// Rotary position embedding in the half-split order: element i of a head is paired with element i + D/2.
 ///
@@ -15,20 +50,8 @@ pub fn rope(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usize, inve
     filled(&lengths, |chunk, out| {
         let start = lengths[0] * chunk;
         let rows = &x[start..start + lengths[chunk]];
-        let angles = start / width * half;
-        let angles = angles..angles + rows.len() / width * half;
-        vectorised(|| {
-            let tokens = rows.chunks_exact(width);
-            let cos = cos[angles.clone()].chunks_exact(half);
-            let sin = sin[angles.clone()].chunks_exact(half);
-            for ((token, cos), sin) in tokens.zip(cos).zip(sin) {
-                for head in token.chunks_exact(2 * half) {
-                    let (first, second) = head.split_at(half);
-                    out.fill(half, |i| first[i] * cos[i] - second[i] * (sin[i] * sign));
-                    out.fill(half, |i| second[i] * cos[i] + first[i] * (sin[i] * sign));
-                }
-            }
-        });
+        let angles = start / width * half..(start + rows.len()) / width * half;
+        turn(rows, &cos[angles.clone()], &sin[angles], half, width, sign, out);
     })
 }
 
@@ -38,8 +61,7 @@ pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
     let lengths = row_chunks(gate.len(), 1);
     filled(&lengths, |chunk, out| {
         let part = chunk * CHUNK..chunk * CHUNK + lengths[chunk];
-        let (gate, up) = (&gate[part.clone()], &up[part]);
-        vectorised(|| out.fill(gate.len(), |i| gate[i] / (1.0 + exp(-gate[i])) * up[i]));
+        gate_up(&gate[part.clone()], &up[part], out);
     })
 }
 
@@ -51,19 +73,9 @@ pub fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> (Vec<f32>, Vec
     let lengths = row_chunks(gate.len(), 1);
     let part = |chunk: usize| chunk * CHUNK..chunk * CHUNK + lengths[chunk];
     let d_gate = filled(&lengths, |chunk, out| {
-        let (gate, up, dy) = (&gate[part(chunk)], &up[part(chunk)], &grad[part(chunk)]);
-        vectorised(|| {
-            out.fill(gate.len(), |i| {
-                let s = 1.0 / (1.0 + exp(-gate[i]));
-                dy[i] * up[i] * (s * (1.0 + gate[i] * (1.0 - s)))
-            });
-        });
+        gate_gradient(&gate[part(chunk)], &up[part(chunk)], &grad[part(chunk)], out);
     });
-    let d_up = filled(&lengths, |chunk, out| {
-        let (gate, dy) = (&gate[part(chunk)], &grad[part(chunk)]);
-        vectorised(|| out.fill(gate.len(), |i| dy[i] * (gate[i] / (1.0 + exp(-gate[i])))));
-    });
-    (d_gate, d_up)
+    (d_gate, swiglu(gate, grad))
 }
 
 #[cfg(test)]

@@ -35,34 +35,50 @@ struct Running {
     target: f32,
 }
 
-impl Running {
+vectorised! {
     /// Takes in the logits of the words from `first` on.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
-    fn add(&mut self, logits: &[f32], first: usize, target: usize) {
+    fn take_in<'a>(row: &'a mut Running, logits: &'a [f32], first: usize, target: usize) {
         if (first..first + logits.len()).contains(&target) {
-            self.target = logits[target - first];
+            row.target = logits[target - first];
         }
         let top = max(logits);
-        if top > self.highest {
-            let fall = self.highest - top;
+        if top > row.highest {
             // Nothing was seen before: 0·∞ must not come up.
-            if self.total > 0.0 {
+            if row.total > 0.0 {
+                let fall = row.highest - top;
                 let factor = exp(fall);
-                self.moment = factor * (self.moment + fall * self.total);
-                self.total *= factor;
+                row.moment = factor * (row.moment + fall * row.total);
+                row.total *= factor;
             }
-            self.highest = top;
+            row.highest = top;
             let place = logits.iter().position(|&logit| logit == top).unwrap_or(0);
-            self.top1 = (first + place) as u32;
+            row.top1 = (first + place) as u32;
         }
-        let base = self.highest;
-        self.total += sum(logits.len(), |i| exp(logits[i] - base));
-        self.moment += sum(logits.len(), |i| {
+        let base = row.highest;
+        row.total += sum(logits.len(), |i| exp(logits[i] - base));
+        row.moment += sum(logits.len(), |i| {
             let below = logits[i] - base;
             // A forbidden word (−∞) weighs nothing.
             if below < -87.0 { 0.0 } else { exp(below) * below }
         });
+    }
+
+    /// Turns logits into their gradients, but for the target's own part.
+    fn logit_gradients<'a>(logits: &'a mut [f32], lse: f32, d_logp: f32, entropy: Option<(f32, f32)>) {
+        match entropy {
+            None => {
+                for x in logits {
+                    *x = -d_logp * exp(*x - lse);
+                }
+            }
+            Some((grad, entropy)) => {
+                for x in logits {
+                    let log_p = *x - lse;
+                    let p = exp(log_p);
+                    *x = if p > 0.0 { -p * (d_logp + grad * (log_p + entropy)) } else { 0.0 };
+                }
+            }
+        }
     }
 }
 
@@ -87,9 +103,11 @@ pub fn token_stats(hidden: &[f32], weight: &[f32], targets: &[u32], inputs: usiz
             let weight = Mat::dense(&weight[first * inputs..], count, inputs);
             multiply(&mut logits, count, false, hidden, weight.t(), Threads::All);
             let targets = &targets[first_row..];
-            running.par_iter_mut().zip(logits.par_chunks(count)).zip(targets).for_each(
-                |((running, logits), &target)| vectorised(|| running.add(logits, first, target as usize)),
-            );
+            running
+                .par_iter_mut()
+                .zip(logits.par_chunks(count))
+                .zip(targets)
+                .for_each(|((running, logits), &target)| take_in(running, logits, first, target as usize));
         }
     }
     let each = |value: fn(&Running) -> f32| running.iter().map(value).collect();
@@ -136,7 +154,7 @@ pub fn token_stats_backward(
             logits.par_chunks_mut(width).enumerate().for_each(|(index, logits)| {
                 let row = first_row + index;
                 let of_entropy = entropy.map(|(entropy, grad)| (grad[row], entropy[row]));
-                vectorised(|| logit_gradients(logits, lse[row], d_logp[row], of_entropy));
+                logit_gradients(logits, lse[row], d_logp[row], of_entropy);
                 let target = targets[row] as usize;
                 if (first..first + width).contains(&target) {
                     logits[target - first] += d_logp[row];
@@ -150,20 +168,6 @@ pub fn token_stats_backward(
         }
     }
     (d_hidden, d_weight)
-}
-
-/// Turns logits into their gradients, but for the target's own part.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
-fn logit_gradients(logits: &mut [f32], lse: f32, d_logp: f32, entropy: Option<(f32, f32)>) {
-    match entropy {
-        None => logits.iter_mut().for_each(|x| *x = -d_logp * exp(*x - lse)),
-        Some((grad, entropy)) => logits.iter_mut().for_each(|x| {
-            let log_p = *x - lse;
-            let p = exp(log_p);
-            *x = if p > 0.0 { -p * (d_logp + grad * (log_p + entropy)) } else { 0.0 };
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub fn sum_rows(x: &[f32], width: usize) -> Vec<f32> {
         .par_chunks(chunk)
         .map(|rows| {
             let mut total = vec![0.0; width];
-            vectorised(|| add_rows(&mut total, rows));
+            add_rows(&mut total, rows);
             total
         })
         .collect();
@@ -49,12 +49,12 @@ pub fn sum_rows(x: &[f32], width: usize) -> Vec<f32> {
     total
 }
 
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
-fn add_rows(total: &mut [f32], rows: &[f32]) {
-    for row in rows.chunks_exact(total.len()) {
-        for (sum, value) in total.iter_mut().zip(row) {
-            *sum += value;
+vectorised! {
+    fn add_rows<'a>(total: &'a mut [f32], rows: &'a [f32]) {
+        for row in rows.chunks_exact(total.len()) {
+            for (sum, value) in total.iter_mut().zip(row) {
+                *sum += value;
+            }
         }
     }
 }

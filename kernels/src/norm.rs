@@ -3,14 +3,52 @@
 use rayon::prelude::*;
 
 use crate::raw::{Filler, filled};
+use crate::row_chunks;
 use crate::simd::{dot, sum, vectorised};
-use crate::{CHUNK, row_chunks};
 
 /// `1 / sqrt(mean(x²) + eps)`.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
 fn inverse_rms(x: &[f32], eps: f64) -> f32 {
     ((f64::from(dot(x, x)) / x.len() as f64 + eps).sqrt().recip()) as f32
+}
+
+vectorised! {
+    fn norm_rows<'a, 'b>(rows: &'a [f32], weight: &'a [f32], eps: f64, out: &'a mut Filler<'b>) {
+        let width = weight.len();
+        for row in rows.chunks_exact(width) {
+            let scale = inverse_rms(row, eps);
+            out.fill(width, |i| row[i] * scale * weight[i]);
+        }
+    }
+
+    /// Gradients with respect to rows.
+    fn row_gradients<'a, 'b>(
+        rows: &'a [f32],
+        grads: &'a [f32],
+        weight: &'a [f32],
+        eps: f64,
+        out: &'a mut Filler<'b>,
+    ) {
+        let width = weight.len();
+        for (x, dy) in rows.chunks_exact(width).zip(grads.chunks_exact(width)) {
+            let r = inverse_rms(x, eps);
+            let inner = sum(width, |i| dy[i] * weight[i] * x[i]);
+            let pull = inner * r * r * r / width as f32;
+            out.fill(width, |i| dy[i] * weight[i] * r - x[i] * pull);
+        }
+    }
+
+    /// Adds the gradients that rows give to the weight.
+    fn add_weight_gradients<'a>(rows: &'a [f32], grads: &'a [f32], eps: f64, total: &'a mut [f32]) {
+        let width = total.len();
+        for (x, dy) in rows.chunks_exact(width).zip(grads.chunks_exact(width)) {
+            let r = inverse_rms(x, eps);
+            for (i, sum) in total.iter_mut().enumerate() {
+                *sum += dy[i] * x[i] * r;
+            }
+        }
+    }
 }
 
 /// `x / sqrt(mean(x²) + eps) · weight` for every row of x `[rows, weight.len()]`.
@@ -20,19 +58,8 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f64) -> Vec<f32> {
     let lengths = row_chunks(x.len() / width, width);
     filled(&lengths, |chunk, out| {
         let start = lengths[0] * chunk;
-        let rows = &x[start..start + lengths[chunk]];
-        vectorised(|| norm_rows(rows, weight, eps, out));
+        norm_rows(&x[start..start + lengths[chunk]], weight, eps, out);
     })
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
-fn norm_rows(rows: &[f32], weight: &[f32], eps: f64, out: &mut Filler<'_>) {
-    let width = weight.len();
-    for row in rows.chunks_exact(width) {
-        let scale = inverse_rms(row, eps);
-        out.fill(width, |i| row[i] * scale * weight[i]);
-    }
 }
 
 /// Gradients of [`rms_norm`] with respect to x and the weight, given that of its result.
@@ -44,30 +71,14 @@ pub fn rms_norm_backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f64) -> (
     let lengths = row_chunks(x.len() / width, width);
     let part = |chunk: usize| lengths[0] * chunk..lengths[0] * chunk + lengths[chunk];
     let dx = filled(&lengths, |chunk, out| {
-        let (x, grad) = (&x[part(chunk)], &grad[part(chunk)]);
-        vectorised(|| {
-            for (x, dy) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
-                let r = inverse_rms(x, eps);
-                let inner = sum(width, |i| dy[i] * weight[i] * x[i]);
-                let pull = inner * r * r * r / width as f32;
-                out.fill(width, |i| dy[i] * weight[i] * r - x[i] * pull);
-            }
-        });
+        row_gradients(&x[part(chunk)], &grad[part(chunk)], weight, eps, out);
     });
     // One partial sum per chunk, added up in order.
     let partial: Vec<Vec<f32>> = (0..lengths.len())
         .into_par_iter()
         .map(|chunk| {
-            let (x, grad) = (&x[part(chunk)], &grad[part(chunk)]);
             let mut total = vec![0.0; width];
-            vectorised(|| {
-                for (x, dy) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
-                    let r = inverse_rms(x, eps);
-                    for i in 0..width {
-                        total[i] += dy[i] * x[i] * r;
-                    }
-                }
-            });
+            add_weight_gradients(&x[part(chunk)], &grad[part(chunk)], eps, &mut total);
             total
         })
         .collect();
@@ -77,7 +88,6 @@ pub fn rms_norm_backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f64) -> (
             *sum += part;
         }
     }
-    debug_assert!(width <= CHUNK || lengths.iter().all(|&length| length == width));
     (dx, dw)
 }
 

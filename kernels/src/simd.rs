@@ -1,21 +1,46 @@
 //! Loops over slices that the compiler turns into vector instructions.
 //!
-//! All are `inline(always)` so that a caller inside [`vectorised`] compiles them for the widest instructions that the
-//! processor has. Sums go through a fixed number of partial sums, so results do not depend on that width.
+//! A function defined by [`vectorised!`] is compiled once for each kind of vector instructions there is, and runs the
+//! widest that the processor has. What it calls must be `inline(always)` to be compiled along with it. Sums go through
+//! a fixed number of partial sums, so results do not depend on that width.
 
 #![expect(clippy::inline_always, reason = "must be compiled with the vector instructions of the caller")]
 
 use std::sync::LazyLock;
 
-use pulp::Arch;
+use pulp::{Arch, WithSimd};
 
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
-/// Runs `work` compiled for the vector instructions of this processor.
-#[inline(always)]
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+/// Runs what [`vectorised!`] made.
+pub(crate) fn run<W: WithSimd>(work: W) -> W::Output {
     ARCH.dispatch(work)
 }
+
+/// Defines functions that are compiled for every kind of vector instructions. (A closure would not do: the compiler
+/// decides whether to inline one, and what is not inlined is compiled for the oldest processors.)
+macro_rules! vectorised {
+    ($($(#[$doc:meta])* fn $name:ident<$($life:lifetime),+>($($arg:ident: $kind:ty),+ $(,)?) $body:block)+) => {
+        $(
+            $(#[$doc])*
+            fn $name<$($life),+>($($arg: $kind),+) {
+                struct Work<$($life),+> {
+                    $($arg: $kind,)+
+                }
+                impl<$($life),+> pulp::WithSimd for Work<$($life),+> {
+                    type Output = ();
+                    #[inline(always)]
+                    fn with_simd<S: pulp::Simd>(self, _: S) {
+                        let Self { $($arg),+ } = self;
+                        $body
+                    }
+                }
+                $crate::simd::run(Work { $($arg),+ });
+            }
+        )+
+    };
+}
+pub(crate) use vectorised;
 
 const LANES: usize = 32;
 
@@ -104,7 +129,7 @@ mod tests {
         for step in -8_700..=8_800 {
             let x = step as f32 / 100.0;
             let exact = f64::from(x).exp();
-            let error = (f64::from(vectorised(|| exp(x))) - exact).abs() / exact;
+            let error = (f64::from(exp(x)) - exact).abs() / exact;
             assert!(error < 2.4e-7, "exp({x}) is off by {error:e}");
         }
         assert_eq!((exp(0.0), exp(-1e9), exp(f32::NEG_INFINITY), exp(1e9)), (1.0, 0.0, 0.0, f32::INFINITY));

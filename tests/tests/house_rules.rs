@@ -93,6 +93,24 @@ fn only_server_knows_http_layers() {
 }
 
 #[test]
+fn only_kernels_may_be_unsafe() {
+    for name in CRATES {
+        let table = manifest(&root().join(name).join("Cargo.toml"));
+        let own = table["lints"].get("rust").and_then(|lints| lints["unsafe_code"].as_str());
+        let inherits = table["lints"].get("workspace").and_then(toml::Value::as_bool) == Some(true);
+        assert!(if name == "kernels" { own == Some("deny") } else { inherits }, "{name}: [lints]");
+    }
+    let asks = concat!("expect(", "unsafe_code");
+    let modules: Vec<String> = CRATES
+        .iter()
+        .flat_map(|name| files(name, "rs"))
+        .filter(|(_, text)| text.contains(asks))
+        .map(|(file, _)| file)
+        .collect();
+    assert_eq!(modules, ["kernels/src/mapped.rs", "kernels/src/raw.rs"], "unsafe stays in these modules");
+}
+
+#[test]
 fn dependencies_point_one_way() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("common", &[][..]),

@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Attention;
-use super::blocks::{Queries, span_blocks};
+use super::blocks::{Keys, Queries, span_blocks};
 use super::forward::{gather, head_rows};
 use crate::layout::{Layout, Span};
 use crate::raw::{Mat, Threads, multiply};
@@ -164,9 +164,8 @@ fn block_gradients(
         .flat_map(|row| &inputs.lse[row * attention.heads + head * group..][..group])
         .copied()
         .collect();
-    let delta: Vec<f32> = vectorised(|| {
-        grad.chunks_exact(size).zip(out.chunks_exact(size)).map(|(grad, out)| dot(grad, out)).collect()
-    });
+    let mut delta = vec![0.0; rows];
+    products(&grad, &out, &mut delta);
     let (q, grad) = (Mat::dense(&q, rows, size), Mat::dense(&grad, rows, size));
     let mut dq = vec![0.0; rows * size];
     for keys in block.keys(attention.window) {
@@ -179,21 +178,7 @@ fn block_gradients(
             (head_rows(inputs.k, &keys, head, attention), head_rows(inputs.v, &keys, head, attention));
         multiply(weights, len, false, q, k.t(), Threads::One);
         multiply(changes, len, false, grad, v.t(), Threads::One);
-        vectorised(|| {
-            let lines = weights.chunks_exact_mut(len).zip(changes.chunks_exact_mut(len));
-            for (row, (weights, changes)) in lines.enumerate() {
-                let seen = keys.seen(block.first + row / group, attention.window);
-                for hidden in [0..seen.start, seen.end..len] {
-                    weights[hidden.clone()].fill(0.0);
-                    changes[hidden].fill(0.0);
-                }
-                let (weights, changes) = (&mut weights[seen.clone()], &mut changes[seen]);
-                for (weight, change) in weights.iter_mut().zip(changes) {
-                    *weight = exp(*weight - lse[row]);
-                    *change = *weight * (*change - delta[row]);
-                }
-            }
-        });
+        score_gradients(weights, changes, &keys, block.first, attention, &lse, &delta);
         let (weights, changes) = (Mat::dense(weights, rows, len), Mat::dense(changes, rows, len));
         let at = (keys.rows.start - first_key) * size;
         multiply(&mut part.v[at..], size, true, weights.t(), grad, Threads::One);
@@ -204,4 +189,41 @@ fn block_gradients(
         *value *= attention.scale;
     }
     dq
+}
+
+vectorised! {
+    /// The product of each row of x with that of y.
+    fn products<'a>(x: &'a [f32], y: &'a [f32], out: &'a mut [f32]) {
+        let size = x.len() / out.len();
+        for ((x, y), out) in x.chunks_exact(size).zip(y.chunks_exact(size)).zip(out) {
+            *out = dot(x, y);
+        }
+    }
+
+    /// Turns scores into probabilities, and the gradients of these into those of the scores; zero where a row does not
+    /// look. Rows are queries from position `first` on, then heads.
+    fn score_gradients<'a>(
+        weights: &'a mut [f32],
+        changes: &'a mut [f32],
+        keys: &'a Keys,
+        first: usize,
+        attention: &'a Attention,
+        lse: &'a [f32],
+        delta: &'a [f32],
+    ) {
+        let len = keys.rows.len();
+        let rows = weights.chunks_exact_mut(len).zip(changes.chunks_exact_mut(len));
+        for (row, (weights, changes)) in rows.enumerate() {
+            let seen = keys.seen(first + row / attention.group(), attention.window);
+            for hidden in [0..seen.start, seen.end..len] {
+                weights[hidden.clone()].fill(0.0);
+                changes[hidden].fill(0.0);
+            }
+            let (lse, delta) = (lse[row], delta[row]);
+            for (weight, change) in weights[seen.clone()].iter_mut().zip(&mut changes[seen]) {
+                *weight = exp(*weight - lse);
+                *change = *weight * (*change - delta);
+            }
+        }
+    }
 }

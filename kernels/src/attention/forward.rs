@@ -85,8 +85,8 @@ pub(super) fn head_rows<'a>(x: &'a [f32], keys: &Keys, head: usize, attention: &
 }
 
 fn attend(q: &[f32], k: &[f32], v: &[f32], block: &Queries<'_>, head: usize, attention: &Attention) -> Head {
-    let (size, group) = (attention.size, attention.group());
-    let rows = block.rows.len() * group;
+    let size = attention.size;
+    let rows = block.rows.len() * attention.group();
     let q = gather(q, &block.rows, head, attention.scale, attention);
     let q = Mat::dense(&q, rows, size);
     let keys = block.keys(attention.window);
@@ -98,54 +98,63 @@ fn attend(q: &[f32], k: &[f32], v: &[f32], block: &Queries<'_>, head: usize, att
     for keys in &keys {
         let len = keys.rows.len();
         multiply(&mut scores, len, false, q, head_rows(k, keys, head, attention).t(), Threads::One);
-        vectorised(|| {
-            for (row, scores) in scores.chunks_exact_mut(len).take(rows).enumerate() {
-                let seen = keys.seen(block.first + row / group, attention.window);
-                let rescale = weigh(scores, seen, &mut highest[row], &mut total[row]);
-                if rescale != 1.0 {
-                    for value in &mut out[row * size..][..size] {
-                        *value *= rescale;
-                    }
-                }
-            }
-        });
+        let cells = &mut scores[..rows * len];
+        weigh(cells, keys, block.first, attention, &mut highest, &mut total, &mut out);
         let weights = Mat::dense(&scores, rows, len);
         multiply(&mut out, size, true, weights, head_rows(v, keys, head, attention), Threads::One);
     }
-    vectorised(|| {
-        for (row, total) in out.chunks_exact_mut(size).zip(&total) {
+    divide(&mut out, &total);
+    let lse = highest.iter().zip(&total).map(|(highest, total)| highest + total.ln()).collect();
+    Head { out, lse }
+}
+
+vectorised! {
+    /// Turns the scores of a block into weights relative to each row's highest so far, zero where a row does not look,
+    /// and brings the sums and results of earlier blocks to the same measure. Rows are queries from position `first`
+    /// on, then heads.
+    fn weigh<'a>(
+        scores: &'a mut [f32],
+        keys: &'a Keys,
+        first: usize,
+        attention: &'a Attention,
+        highest: &'a mut [f32],
+        total: &'a mut [f32],
+        out: &'a mut [f32],
+    ) {
+        let rows = scores.chunks_exact_mut(keys.rows.len()).zip(out.chunks_exact_mut(attention.size));
+        for ((row, (scores, out)), (highest, total)) in rows.enumerate().zip(highest.iter_mut().zip(total)) {
+            let seen = keys.seen(first + row / attention.group(), attention.window);
+            scores[..seen.start].fill(0.0);
+            scores[seen.end..].fill(0.0);
+            let seen = &mut scores[seen];
+            if seen.is_empty() {
+                continue;
+            }
+            let before = *highest;
+            let top = max(seen);
+            if top > before {
+                *highest = top;
+                let rescale = exp(before - top);
+                *total *= rescale;
+                for value in out {
+                    *value *= rescale;
+                }
+            }
+            // A row of nothing but −∞ becomes NaN here, as it does in a plain softmax.
+            let base = *highest;
+            for score in seen.iter_mut() {
+                *score = exp(*score - base);
+            }
+            *total += sum(seen.len(), |i| seen[i]);
+        }
+    }
+
+    fn divide<'a>(rows: &'a mut [f32], totals: &'a [f32]) {
+        for (row, total) in rows.chunks_exact_mut(rows.len() / totals.len()).zip(totals) {
             let inverse = total.recip();
             for value in row {
                 *value *= inverse;
             }
         }
-    });
-    let lse = highest.iter().zip(&total).map(|(highest, total)| highest + total.ln()).collect();
-    Head { out, lse }
-}
-
-/// Turns scores into weights relative to the highest so far, zero where the row does not look; returns the factor that
-/// earlier weights take.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
-fn weigh(scores: &mut [f32], seen: Range<usize>, highest: &mut f32, total: &mut f32) -> f32 {
-    scores[..seen.start].fill(0.0);
-    scores[seen.end..].fill(0.0);
-    let seen = &mut scores[seen];
-    if seen.is_empty() {
-        return 1.0;
     }
-    let before = *highest;
-    let top = max(seen);
-    if top > before {
-        *highest = top;
-    }
-    // Nothing to go by but −∞ (or NaN): leave the row to its NaN rather than make numbers up.
-    let base = *highest;
-    for score in seen.iter_mut() {
-        *score = exp(*score - base);
-    }
-    let rescale = if before == base { 1.0 } else { exp(before - base) };
-    *total = *total * rescale + sum(seen.len(), |i| seen[i]);
-    rescale
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor},
+};
 use kernels::Layout;
 
 use super::{Norm, Projection, single};
@@ -20,6 +23,27 @@ pub(crate) struct Pass<'a> {
     pub(crate) cos: Tensor<2>,
     /// `[T, D/2]`
     pub(crate) sin: Tensor<2>,
+    /// Of the last layer's results, those that are read; None for all.
+    pub(crate) rows: Option<Rows>,
+}
+
+/// Some of the query rows of a pass.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    /// Their places among all.
+    pub(crate) places: Tensor<1, Int>,
+    /// What they see.
+    pub(crate) layout: Arc<Layout>,
+}
+
+impl Rows {
+    /// Those of `x` that are read.
+    fn of(rows: Option<&Self>, x: Tensor<2>) -> Tensor<2> {
+        match rows {
+            Some(rows) => x.select(0, rows.places.clone()),
+            None => x,
+        }
+    }
 }
 
 #[derive(Module, Debug)]
@@ -80,18 +104,21 @@ impl Layer {
         Self { input_layernorm, self_attn, post_attention_layernorm, mlp }
     }
 
-    /// x `[T, hidden]`; `keep` is given the new keys and values and returns those that attention is to see.
+    /// x `[T, hidden]`; `keep` is given the new keys and values and returns those that attention is to see. With
+    /// `rows`, the result has those alone.
     pub(super) fn forward(
         &self,
         x: Tensor<2>,
         config: &Config,
         pass: &Pass<'_>,
         window: Option<usize>,
+        rows: Option<&Rows>,
         keep: impl FnOnce(Tensor<3>, Tensor<3>) -> (Tensor<3>, Tensor<3>),
     ) -> Tensor<2> {
         let epsilon = config.norm_epsilon;
         let normed = self.input_layernorm.forward(x.clone(), epsilon);
-        let x = x + self.self_attn.forward(normed, config, pass, window, keep);
+        let mixed = self.self_attn.forward(normed, config, pass, window, rows, keep);
+        let x = Rows::of(rows, x) + mixed;
         let normed = self.post_attention_layernorm.forward(x.clone(), epsilon);
         x + self.mlp.forward(normed)
     }
@@ -104,11 +131,15 @@ impl Attention {
         config: &Config,
         pass: &Pass<'_>,
         window: Option<usize>,
+        rows: Option<&Rows>,
         keep: impl FnOnce(Tensor<3>, Tensor<3>) -> (Tensor<3>, Tensor<3>),
     ) -> Tensor<2> {
-        let ([tokens, _], size) = (x.dims(), config.head_size);
-        let split = |x: Tensor<2>, heads| x.reshape([tokens, heads, size]);
-        let mut q = split(self.q_proj.forward(x.clone()), config.heads);
+        let size = config.head_size;
+        let split = |x: Tensor<2>, heads| {
+            let [tokens, _] = x.dims();
+            x.reshape([tokens, heads, size])
+        };
+        let mut q = split(self.q_proj.forward(Rows::of(rows, x.clone())), config.heads);
         let mut k = split(self.k_proj.forward(x.clone()), config.kv_heads);
         let v = split(self.v_proj.forward(x), config.kv_heads);
         if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
@@ -116,11 +147,14 @@ impl Attention {
             k = k_norm.forward(k, config.norm_epsilon);
         }
         let dtype = v.dtype();
-        let q = ops::rope(single(q), pass.cos.clone(), pass.sin.clone());
+        let (cos, sin) = (Rows::of(rows, pass.cos.clone()), Rows::of(rows, pass.sin.clone()));
+        let q = ops::rope(single(q), cos, sin);
         let k = ops::rope(single(k), pass.cos.clone(), pass.sin.clone());
         let (k, v) = keep(k.cast(dtype), v);
         let options = AttentionOptions { scale: 1.0 / (size as f32).sqrt(), window };
-        let mixed = ops::attention(&q, &single(k), &single(v), pass.layout, options).cast(dtype);
+        let layout = rows.map_or(pass.layout, |rows| &rows.layout);
+        let mixed = ops::attention(&q, &single(k), &single(v), layout, options).cast(dtype);
+        let [tokens, ..] = mixed.dims();
         self.o_proj.forward(mixed.reshape([tokens, config.heads * size]))
     }
 }

@@ -13,7 +13,7 @@ use burn::{
 pub(crate) use angles::Angles;
 pub use cache::KvCache;
 use layer::Layer;
-pub(crate) use layer::Pass;
+pub(crate) use layer::{Pass, Rows};
 pub use names::ParameterVisitor;
 
 use crate::{
@@ -151,7 +151,8 @@ impl Network {
     }
 
     /// Hidden states after the final norm, `[T, hidden]`. `keep` is given each layer's index, new keys and values
-    /// `[T, K, D]`, and returns those that attention is to see.
+    /// `[T, K, D]`, and returns those that attention is to see. If the pass names rows, the result has those alone, and
+    /// the last layer computes only what they need.
     pub(crate) fn hidden(
         &self,
         config: &Config,
@@ -160,8 +161,10 @@ impl Network {
         mut keep: impl FnMut(usize, Tensor<3>, Tensor<3>) -> (Tensor<3>, Tensor<3>),
     ) -> Tensor<2> {
         let mut x = self.model.embed_tokens.weight.val().select(0, tokens);
+        let last = self.model.layers.len() - 1;
         for (index, layer) in self.model.layers.iter().enumerate() {
-            x = layer.forward(x, config, pass, config.windows[index], |k, v| keep(index, k, v));
+            let rows = pass.rows.as_ref().filter(|_| index == last);
+            x = layer.forward(x, config, pass, config.windows[index], rows, |k, v| keep(index, k, v));
         }
         self.model.norm.forward(x, config.norm_epsilon)
     }
