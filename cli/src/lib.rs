@@ -11,6 +11,7 @@ pub mod input;
 pub mod output;
 pub mod remote;
 pub mod service;
+pub mod verifiers;
 
 use std::process::ExitCode;
 

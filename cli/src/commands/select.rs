@@ -13,6 +13,7 @@ use crate::exit::Usage;
 use crate::input::gather::EvidenceFiles;
 use crate::input::shared_args::{PolicyArgs, ReadArgs, RemoteArgs};
 use crate::output::preds;
+use crate::verifiers::VerifierArgs;
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(
@@ -21,6 +22,7 @@ pub const EXAMPLES: &str = crate::examples!(
        entropo select a.traj b.traj.json output.jsonl.gz         files of any format, compressed or not\n  \
        entropo select runs/ --preds preds.json                   the winners as SWE-bench predictions\n  \
        entropo select runs/ --policy majority --min-confidence 0.5\n  \
+       entropo select runs/ --verifier http://127.0.0.1:8082     with the scores of a running verifier\n  \
        entropo select runs/ --server http://127.0.0.1:8080       through a running service\n  \
        entropo select --pool pool.jsonl.xz --trajectories runs.tar.xz --picks picks.jsonl"
 );
@@ -56,6 +58,9 @@ pub struct Args {
     /// Write one line `{instance_id, candidate_id, probability}` an issue; candidate_id null where nothing is picked
     #[arg(long, value_name = "FILE", requires = "pool", help_heading = "Whole pools")]
     pub picks: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as help")]
+    pub verifier: VerifierArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub read: ReadArgs,

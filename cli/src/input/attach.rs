@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use selector::Facts;
 
 use super::group::Issue;
+use super::load::Packed;
 
 /// Files of an archive that are parsed together; bounds what is held at once.
 const BATCH: usize = 32;
@@ -179,8 +180,15 @@ fn give(issue: &mut Issue, at: usize, trajectory: &Trajectory) {
         prepared.facts.exit = row.exit;
         prepared.facts.finished = row.finished.or(prepared.facts.finished);
     }
+    let patch = prepared.patch.clone();
     let details = issue.details.entry(prepared.candidate_id.clone()).or_default();
     details.steps = details.steps.or(prepared.facts.steps);
+    if details.whole.is_some() {
+        // The row's patch is the one that was judged; the file brings the conversation.
+        let trajectory = Trajectory { patch: Some(patch), ..trajectory.clone() };
+        let candidate_id = prepared.candidate_id.clone();
+        details.whole = Some(Packed::of(&Candidate { candidate_id, trajectory }));
+    }
 }
 
 /// The one trajectory of a file.

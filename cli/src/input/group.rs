@@ -48,6 +48,16 @@ impl Issue {
         })
         .collect()
     }
+
+    /// The whole candidates of an issue that was read with `whole`, under the ids that they have here, one after another:
+    /// each is megabytes.
+    pub fn whole(&self) -> impl Iterator<Item = Candidate> {
+        self.pool.candidates.iter().filter_map(|candidate| {
+            let id = &candidate.candidate_id;
+            let packed = self.details.get(id)?.whole.as_ref()?;
+            Some(Candidate { candidate_id: id.clone(), ..packed.unpack() })
+        })
+    }
 }
 
 /// Every issue, by id, and what was dropped on the way.

@@ -47,7 +47,7 @@ pub enum Labels {
 pub struct Packed(Vec<u8>);
 
 impl Packed {
-    fn of(candidate: &Candidate) -> Self {
+    pub(super) fn of(candidate: &Candidate) -> Self {
         let json =
             serde_json::to_vec(candidate).expect("a candidate is serialisable: string keys, finite numbers");
         Self(zstd::bulk::compress(&json, 1).expect("compressing into memory does not fail"))

@@ -10,3 +10,4 @@ mod select;
 mod service;
 mod shared_data;
 mod support;
+mod verifier;

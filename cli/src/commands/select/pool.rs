@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Args, local, result};
 use crate::input::gather::{self, PoolFiles};
+use crate::input::load::Options;
 use crate::output::{atomic, preds};
 
 /// One line of the picks file.
@@ -21,11 +22,12 @@ struct Pick<'a> {
 /// Reads the pool, selects, writes the picks.
 pub(super) fn run(args: &Args, pool: &Path, picks: &Path) -> Result<()> {
     let request = args.policy.request()?;
-    let options = args.read.options();
+    let scorer = local::scorer(args)?;
+    let options = Options { whole: scorer.is_some(), ..args.read.options() };
     let files = PoolFiles { pool, evidence: args.evidence() };
     let pools = gather::from_pools(&[files], args.trajectories.as_deref(), options, args.read.quiet)?;
-    let issues = pools.into_iter().next().unwrap_or_default();
-    let selections = local::select_all(&issues.values().collect::<Vec<_>>(), &request, args.read.quiet)?;
+    let mut issues = pools.into_iter().next().unwrap_or_default();
+    let selections = local::select_all(&mut issues, scorer.as_ref(), &request, args.read.quiet)?;
     atomic::write(picks, |out| {
         for selection in &selections {
             serde_json::to_writer(&mut *out, &pick(selection))?;

@@ -1,0 +1,54 @@
+//! Verifiers as this program reaches them: a service, or a model in this process.
+
+mod backend;
+mod score;
+
+pub use backend::BackendScorer;
+pub use score::score_all;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use selector::http::{HttpScorer, Scorer, VerifierSettings};
+use server::{Secret, Span};
+
+/// How long a verifier may take for the candidates of one issue: nobody waits at a browser.
+const DEADLINE: Span = Span::secs(600);
+
+/// Who scores.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Scoring")]
+pub struct VerifierArgs {
+    /// Score with a running verifier service, such as http://127.0.0.1:8082
+    #[arg(long, value_name = "URL", env = "ENTROPO_VERIFIER_URL")]
+    pub verifier: Option<String>,
+    /// API token for the verifier service
+    #[arg(long, value_name = "TOKEN", env = "ENTROPO_VERIFIER_TOKEN", hide_env_values = true)]
+    pub verifier_token: Option<String>,
+    /// Select without scores of a verifier
+    #[arg(long, conflicts_with = "verifier")]
+    pub no_verifier: bool,
+}
+
+impl VerifierArgs {
+    /// The verifier to ask; `None` for none.
+    pub fn open(&self) -> Result<Option<Arc<dyn Scorer>>> {
+        match &self.verifier {
+            Some(url) if !self.no_verifier => Ok(Some(service(url, self.verifier_token.as_deref())?)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A running verifier service.
+pub fn service(url: &str, token: Option<&str>) -> Result<Arc<dyn Scorer>> {
+    let settings = VerifierSettings {
+        url: url.to_owned(),
+        token: Secret::new(token.unwrap_or_default()),
+        deadline: DEADLINE,
+        ..VerifierSettings::default()
+    };
+    let scorer = HttpScorer::new(&settings)?.context("the verifier's address is empty")?;
+    Ok(Arc::new(scorer))
+}
