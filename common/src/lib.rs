@@ -3,7 +3,9 @@
 //!
 //! Nothing here opens a file or a socket; readers take any `BufRead`.
 
+pub mod facts;
 pub mod formats;
+pub mod optimise;
 pub mod outcome;
 pub mod score;
 pub mod selection;

@@ -7,7 +7,6 @@
 mod agreement;
 pub mod eval;
 mod evidence;
-pub mod facts;
 pub mod http;
 mod policies;
 mod policy;
@@ -17,8 +16,8 @@ mod select;
 mod test_evidence;
 pub mod web;
 
+pub use common::facts::{self, Facts};
 pub use evidence::{Evidence, SelectError};
-pub use facts::Facts;
 pub use policy::{Policy, PolicyInfo, PolicyRequest, UnknownPolicy};
 pub use pool::{Pool, Prepared, PreparedPool};
 pub use ranker::{FitError, FitOptions, ModelError, RankerModel, fit};

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod calibration;
 pub mod http;
 pub mod input;
+pub mod linear;
 pub mod models;
 pub mod native;
 pub mod openai;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use common::{Outcome, TestRun};
+use selector::http::Settings;
 use serde::Serialize;
 use server::ConfigArgs;
 
@@ -17,7 +18,7 @@ use crate::input::load::{Labels, Options};
 use crate::input::shared_args::{ReadArgs, RemoteArgs};
 use crate::output::progress::Progress;
 use crate::remote::Client;
-use crate::service::{self, Settings};
+use crate::service;
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(

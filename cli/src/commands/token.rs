@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
+use selector::http::Settings;
 use server::auth::{Scope, Token};
 use server::{ConfigArgs, Span};
 use store::{ApiToken, ConnectOptions, NewToken, Store, Timestamp, connect};
 use uuid::Uuid;
 
 use crate::output::progress::say;
-use crate::service::{self, Settings};
+use crate::service;
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{dataset::Group, features::Columns, optimise};
+use common::optimise;
+
+use super::{dataset::Group, features::Columns};
 
 /// Penalty on the standardised weights.
 const L2: f64 = 1.0;

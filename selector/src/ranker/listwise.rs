@@ -6,7 +6,9 @@
 
 use rayon::prelude::*;
 
-use super::{dataset::Group, optimise};
+use common::optimise;
+
+use super::dataset::Group;
 
 /// Groups a chunk of the sum over groups. Fixed, so that the sum is the same on any number of threads.
 const CHUNK: usize = 64;

@@ -7,7 +7,6 @@ mod features;
 mod fit;
 mod listwise;
 mod model;
-mod optimise;
 mod sketch;
 
 pub use calibrate::{Calibrator, Input, Logistic};

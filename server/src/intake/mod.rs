@@ -64,15 +64,11 @@ pub struct Intake {
 
 impl Intake {
     /// Takes native candidates.
-    pub fn add_candidates(&mut self, given: Vec<CandidateIn>) -> Result<(), Problem> {
+    pub fn add_candidates(&mut self, given: Vec<CandidateIn>) {
         for (index, candidate) in given.into_iter().enumerate() {
-            let field = format!("candidates[{index}]");
-            if let Some(name) = candidate.empty_id() {
-                return Err(Problem::field(format!("{field}.{name}"), "is empty; leave it out instead"));
-            }
-            self.candidates.push(Given { field, candidate: candidate.into_candidate() });
+            let candidate = candidate.into_candidate();
+            self.candidates.push(Given { field: format!("candidates[{index}]"), candidate });
         }
-        Ok(())
     }
 
     /// Takes test runs.

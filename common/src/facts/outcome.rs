@@ -29,11 +29,6 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the patterns are constant and tested")
 }
 
-/// Whether something went wrong.
-pub(super) fn shows_error(observation: &str) -> bool {
-    FAILURE.is_match(observation) || NO_COMMAND.is_match(observation) || REFUSED.is_match(observation)
-}
-
 /// Whether the environment refused an edit.
 pub(super) fn is_refused_edit(observation: &str) -> bool {
     REFUSED.is_match(observation)

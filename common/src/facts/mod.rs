@@ -1,11 +1,10 @@
 //! What a trajectory shows about its patch, whatever scaffold wrote it. Nothing here names the agent.
 
-mod actions;
+pub mod actions;
 mod outcome;
 
-use common::{ExitStatus, Role, Trajectory};
-
-use self::actions::{Action, Kind};
+use self::actions::{Kind, Step};
+use crate::{ExitStatus, Role, Trajectory};
 
 /// Facts about one run; `None` where the trajectory does not say.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -72,51 +71,52 @@ impl Facts {
             finished: finished(trajectory),
             turns: (!turns.is_empty()).then_some(turns.len() as u32),
             steps: trajectory.steps.or((acted > 0).then_some(acted)),
-            work: (acted > 0).then(|| Work::of(&actions::of(turns))),
+            work: (acted > 0).then(|| Work::of(&steps(turns))),
         }
     }
 }
 
 impl Work {
-    fn of(actions: &[Action<'_>]) -> Self {
-        let of = |kind: Kind| actions.iter().filter(|action| action.is(kind)).count() as u32;
-        let took =
-            |action: &Action<'_>| action.is(Kind::Edit) && !outcome::is_refused_edit(action.observation);
-        let last_edit = actions.iter().rposition(took);
-        let later = &actions[last_edit.map_or(0, |at| at)..];
+    /// What these steps, the first of a conversation or all, show.
+    pub fn of(steps: &[Step]) -> Self {
+        let of = |kind: Kind| steps.iter().filter(|step| step.is(kind)).count() as u32;
+        let last_edit = steps.iter().rposition(|step| step.took());
+        let later = &steps[last_edit.map_or(0, |at| at)..];
         let last = |kind: Kind| {
-            let ran = later.iter().rev().find(|action| action.is(kind))?;
-            last_edit.map(|_| outcome::of(ran.observation))
+            let ran = later.iter().rev().find(|step| step.is(kind))?;
+            last_edit.map(|_| ran.outcome)
         };
         // The last action hands the patch in; what it shows is the patch.
-        let observed = &actions[..actions.len().saturating_sub(1).max(1).min(actions.len())];
-        let errors = |of: &[Action<'_>]| {
-            let bad = of.iter().filter(|action| outcome::shows_error(action.observation)).count();
+        let observed = &steps[..steps.len().saturating_sub(1).max(1).min(steps.len())];
+        let errors = |of: &[Step]| {
+            let bad = of.iter().filter(|step| step.shows_error()).count();
             bad as f64 / of.len().max(1) as f64
         };
-        let mut seen = rustc_hash::FxHashSet::default();
-        let repeated = actions.iter().filter(|action| !seen.insert(action.text.trim())).count();
+        let repeated = steps.iter().filter(|step| step.repeats).count();
+        let took = steps.iter().filter(|step| step.took()).count() as u32;
         Self {
-            actions: actions.len() as u32,
+            actions: steps.len() as u32,
             edits: of(Kind::Edit),
-            failed_edits: actions.iter().filter(|action| action.is(Kind::Edit)).count() as u32
-                - actions.iter().filter(|action| took(action)).count() as u32,
+            failed_edits: of(Kind::Edit) - took,
             runs: of(Kind::Run),
             tests: of(Kind::Test),
-            after_last_edit: last_edit.map_or(actions.len(), |at| actions.len() - 1 - at) as u32,
+            after_last_edit: last_edit.map_or(steps.len(), |at| steps.len() - 1 - at) as u32,
             last_run: last(Kind::Run),
             last_test: last(Kind::Test),
             errors: errors(observed),
             late_errors: errors(&observed[observed.len().saturating_sub(3)..]),
-            ran_before_edit: last_edit
-                .is_some_and(|at| actions[..at].iter().any(|action| action.is(Kind::Run))),
-            repeats: repeated as f64 / actions.len().max(1) as f64,
+            ran_before_edit: last_edit.is_some_and(|at| steps[..at].iter().any(|step| step.is(Kind::Run))),
+            repeats: repeated as f64 / steps.len().max(1) as f64,
         }
     }
 }
 
-/// The exit status decides; where it is unknown, whether the last assistant turn calls a finish tool.
-fn finished(trajectory: &Trajectory) -> Option<bool> {
+fn steps(turns: &[crate::Turn]) -> Vec<Step> {
+    actions::of(turns).iter().map(|action| action.step).collect()
+}
+
+/// Whether the agent itself declared the work done. The exit status decides; where it is unknown, whether the last assistant turn calls a finish tool.
+pub fn finished(trajectory: &Trajectory) -> Option<bool> {
     match trajectory.exit {
         ExitStatus::Submitted => Some(true),
         ExitStatus::SubmittedAtLimit | ExitStatus::Limit | ExitStatus::Error => Some(false),
@@ -143,9 +143,8 @@ fn is_finish(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use common::{ToolCall, Turn};
-
     use super::*;
+    use crate::{ToolCall, Turn};
 
     fn turn(role: Role, content: &str) -> Turn {
         Turn { role, content: content.to_owned(), ..Turn::default() }
@@ -201,7 +200,7 @@ mod tests {
     fn finishing_is_read_off_the_exit_or_the_last_turn() {
         let ends = |exit, last: &str| {
             let turns = vec![turn(Role::Assistant, last), turn(Role::User, "ok")];
-            Facts::of(&Trajectory { exit, turns, ..Trajectory::default() }).finished
+            Facts::of(&Trajectory { turns, exit, ..Trajectory::default() }).finished
         };
         assert_eq!(ends(ExitStatus::Submitted, ""), Some(true));
         assert_eq!(ends(ExitStatus::SubmittedAtLimit, "<function=finish>"), Some(false));

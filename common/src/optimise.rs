@@ -9,7 +9,7 @@ const ARMIJO: f64 = 1e-4;
 ///
 /// Stops when the gradient's largest entry falls below `tolerance`, when no step makes progress, or after
 /// `iterations`.
-pub(super) fn minimise(
+pub fn minimise(
     start: Vec<f64>,
     tolerance: f64,
     iterations: usize,
@@ -82,12 +82,12 @@ fn direction(gradient: &[f64], history: &[(Vec<f64>, Vec<f64>, f64)]) -> Vec<f64
 }
 
 /// The inner product.
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 /// `to += factor · from`.
-pub(super) fn add(to: &mut [f64], factor: f64, from: &[f64]) {
+pub fn add(to: &mut [f64], factor: f64, from: &[f64]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += factor * from;
     }

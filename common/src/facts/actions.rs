@@ -2,12 +2,14 @@
 
 use std::{borrow::Cow, sync::LazyLock};
 
-use common::{Role, Turn};
 use regex::Regex;
+
+use super::{Outcome, outcome};
+use crate::{Role, Turn};
 
 /// What an action does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Changes files.
     Edit,
     /// Runs code.
@@ -16,24 +18,61 @@ pub(super) enum Kind {
     Test,
 }
 
-/// One assistant turn's command and the observations up to the next.
-#[derive(Debug)]
-pub(super) struct Action<'a> {
-    pub(super) text: Cow<'a, str>,
+/// One assistant turn's command and what came back up to the next.
+#[derive(Debug, Clone)]
+pub struct Action<'a> {
+    /// Position of the assistant's turn in the conversation.
+    pub turn: usize,
+    /// What it asks to be done.
+    pub text: Cow<'a, str>,
     /// The observation. Turns after the first are left out: scaffolds answer an action with one.
-    pub(super) observation: &'a str,
-    edits: bool,
-    runs: bool,
-    tests: bool,
+    pub observation: &'a str,
+    /// What kind of action it is and how it went.
+    pub step: Step,
 }
 
-impl Action<'_> {
-    pub(super) fn is(&self, kind: Kind) -> bool {
+/// An action without its texts.
+#[expect(clippy::struct_excessive_bools, reason = "each says one independent thing")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// It changes files, if the environment lets it.
+    pub edits: bool,
+    /// It runs code.
+    pub runs: bool,
+    /// It runs a test suite.
+    pub tests: bool,
+    /// It is a word-by-word copy of an earlier one.
+    pub repeats: bool,
+    /// What the observation says, were the action a run of code.
+    pub outcome: Outcome,
+    /// The environment refused the edit.
+    pub refused: bool,
+}
+
+impl Step {
+    /// Whether the action does this.
+    pub fn is(self, kind: Kind) -> bool {
         match kind {
             Kind::Edit => self.edits,
             Kind::Run => self.runs,
             Kind::Test => self.tests,
         }
+    }
+
+    /// Whether the observation shows an error, a missing command or a refused edit.
+    pub fn shows_error(self) -> bool {
+        self.refused || self.outcome == Outcome::Failed
+    }
+
+    /// Whether it changed files: an edit that the environment did not refuse.
+    pub fn took(self) -> bool {
+        self.edits && !self.refused
+    }
+
+    /// The same action before its observation came.
+    #[must_use]
+    pub fn unanswered(self) -> Self {
+        Self { outcome: Outcome::Silent, refused: false, ..self }
     }
 }
 
@@ -62,28 +101,41 @@ fn pattern(text: &str) -> Regex {
 }
 
 /// The actions of a conversation, in order.
-pub(super) fn of(turns: &[Turn]) -> Vec<Action<'_>> {
+pub fn of(turns: &[Turn]) -> Vec<Action<'_>> {
     let mut actions: Vec<Action<'_>> = Vec::new();
-    for turn in turns {
+    for (at, turn) in turns.iter().enumerate() {
         if turn.role == Role::Assistant {
-            actions.push(action(turn));
+            actions.push(action(at, turn));
         } else if let Some(last) = actions.last_mut()
             && last.observation.is_empty()
         {
             last.observation = &turn.content;
         }
     }
+    let mut seen = rustc_hash::FxHashSet::default();
+    let repeats: Vec<bool> = actions.iter().map(|action| !seen.insert(action.text.trim())).collect();
+    for (action, repeats) in actions.iter_mut().zip(repeats) {
+        action.step.repeats = repeats;
+        action.step.outcome = outcome::of(action.observation);
+        action.step.refused = outcome::is_refused_edit(action.observation);
+    }
     actions
 }
 
-fn action(turn: &Turn) -> Action<'_> {
+fn action(at: usize, turn: &Turn) -> Action<'_> {
     let text = command(turn);
     let submits = text.trim_start().starts_with("submit");
     Action {
+        turn: at,
         observation: "",
-        edits: !submits && EDIT.is_match(&text),
-        runs: RUN.is_match(&text) && !text.contains("-m pip"),
-        tests: TEST.is_match(&text),
+        step: Step {
+            edits: !submits && EDIT.is_match(&text),
+            runs: RUN.is_match(&text) && !text.contains("-m pip"),
+            tests: TEST.is_match(&text),
+            repeats: false,
+            outcome: Outcome::Silent,
+            refused: false,
+        },
         text,
     }
 }
