@@ -1,12 +1,21 @@
 //! Running services inside this process: configuration, logging, start and stop.
 
-use anyhow::{Context, Result};
-use selector::http::{Running, Settings, start};
+mod scorer;
+mod settings;
+
+pub use scorer::InProcess;
+pub use settings::{Settings, Up};
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use selector::http::Scorer;
 use server::ConfigArgs;
 use server::config::{Sources, load};
 use server::serve::stop_signal;
 use server::telemetry;
 use tokio_util::sync::CancellationToken;
+use verifier::models::{Catalogue, Loader as _};
 
 /// The configuration that flags, variables and the file give on top of `defaults`; `None` when it was only to be
 /// printed.
@@ -25,17 +34,49 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
 }
 
-/// Starts the selector; it stops when the token is cancelled or the process is asked to end.
-pub async fn start_selector(settings: &Settings) -> Result<(Running, CancellationToken)> {
-    telemetry::init(&settings.log)?;
+/// A token that is cancelled when the process is asked to end.
+pub fn until_asked() -> CancellationToken {
     let stop = CancellationToken::new();
-    let running = start(settings, None, stop.clone()).await?;
     let on_signal = stop.clone();
     tokio::spawn(async move {
         stop_signal().await;
         on_signal.cancel();
     });
-    Ok((running, stop))
+    stop
+}
+
+/// Starts the selector; it stops when the token is cancelled. Scores come from `scorer` unless the settings name a
+/// verifier.
+pub async fn start_selector(
+    settings: &Settings,
+    scorer: Option<Arc<dyn Scorer>>,
+    stop: CancellationToken,
+) -> Result<selector::http::Running> {
+    telemetry::init(&settings.log)?;
+    Ok(selector::http::start(&settings.selector(), scorer, stop).await?)
+}
+
+/// Starts the verifier; it stops when the token is cancelled.
+pub async fn start_verifier(settings: &Settings, stop: CancellationToken) -> Result<verifier::http::Running> {
+    telemetry::init(&settings.log)?;
+    Ok(verifier::http::start(&settings.verifier(), stop).await?)
+}
+
+/// Starts the verifier beside the selector, where there is to be one and it has a model.
+pub async fn start_verifier_beside(
+    settings: &Settings,
+    stop: CancellationToken,
+) -> Result<Option<verifier::http::Running>> {
+    let Some(addr) = settings.verifier_beside().map_err(|message| anyhow!(message))? else { return Ok(None) };
+    let models = Catalogue::new(&settings.models, &settings.openai).map_err(|message| anyhow!(message))?;
+    if models.names().is_empty() {
+        return Ok(None);
+    }
+    let mut own = settings.clone();
+    own.http.bind = addr;
+    let hint = "cannot start the verifier; put it elsewhere with --set up.verifier=ADDR:PORT, or leave it out with \
+                --set up.verifier=off";
+    start_verifier(&own, stop).await.map(Some).context(hint)
 }
 
 /// The address to type into a browser: a service that listens on every address is at this machine's own.

@@ -65,3 +65,19 @@ pub fn model_weights(data: &[u8]) {
         assert!(elements.is_some_and(|elements| elements <= data.len()), "{name}: {shape:?}");
     }
 }
+
+/// Reads the bytes as a chat template, those after a NUL as a conversation. Nothing runs without end, and what is
+/// rendered twice is the same.
+#[cfg(feature = "model")]
+pub fn chat_template(data: &[u8]) {
+    use model::chat::{ChatRequest, ChatTemplate, Moment};
+    let text = String::from_utf8_lossy(data);
+    let (source, messages) = text.split_once('\0').unwrap_or((&text, ""));
+    let Ok(template) = ChatTemplate::new(source) else { return };
+    let messages: Vec<serde_json::Value> = serde_json::from_str(messages)
+        .unwrap_or_else(|_| vec![serde_json::json!({"role": "user", "content": messages})]);
+    let request = ChatRequest { messages: &messages, now: Some(Moment(0)), ..ChatRequest::default() };
+    let special = std::collections::BTreeMap::new();
+    let once = template.text(&request, &special).map_err(|error| error.to_string());
+    assert_eq!(once, template.text(&request, &special).map_err(|error| error.to_string()));
+}

@@ -10,6 +10,7 @@ pub mod judge;
 mod language_model;
 pub mod network;
 pub mod ops;
+pub mod raw;
 pub mod tokenizer;
 pub mod weights;
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use selector::Policy;
-use selector::http::Settings;
 use server::ConfigArgs;
 use server::config::Log;
 
@@ -14,7 +13,7 @@ use crate::input::gather::{self, EvidenceFiles};
 use crate::input::load::Options;
 use crate::output::table::{self, Facts, Look};
 use crate::remote::{Client, SelectionRequest};
-use crate::service;
+use crate::service::{self, Settings};
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(
@@ -43,7 +42,8 @@ pub fn run(args: &Args) -> Result<()> {
     let quiet = Settings { log: Log { level: "warn".to_owned(), ..Log::default() }, ..Settings::default() };
     let Some(settings) = service::settings(&args.config, &quiet)? else { return Ok(()) };
     service::runtime()?.block_on(async {
-        let (running, stop) = service::start_selector(&settings).await?;
+        let stop = service::until_asked();
+        let running = service::start_selector(&settings, None, stop.clone()).await?;
         let url = service::url(running.addr);
         let token = settings.auth.admin_token.expose();
         let client = Client::new(&url, (!token.is_empty()).then_some(token))?;

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use common::{Outcome, TestRun};
-use selector::http::Settings;
 use serde::Serialize;
 use server::ConfigArgs;
 
@@ -18,7 +17,7 @@ use crate::input::load::{Labels, Options};
 use crate::input::shared_args::{ReadArgs, RemoteArgs};
 use crate::output::progress::Progress;
 use crate::remote::Client;
-use crate::service;
+use crate::service::{self, Settings};
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(

@@ -5,11 +5,10 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use selector::http::Settings;
 use server::ConfigArgs;
 use store::{ConnectOptions, Migration, MigrationState, OnPending, connect};
 
-use crate::service;
+use crate::service::{self, Settings};
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(

@@ -3,12 +3,15 @@
 use anyhow::Result;
 use server::ConfigArgs;
 
-use super::up;
+use crate::output::progress::say;
+use crate::service::{self, Settings};
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(
     "  entropo serve selector --database postgres://me@db/entropo --bind 0.0.0.0:8080\n  \
-       entropo serve selector --config /etc/entropo.toml"
+       entropo serve selector --config /etc/entropo.toml\n  \
+       entropo serve verifier --bind 0.0.0.0:8082\n  \
+       entropo serve verifier --set openai.url=http://gpu:8000 --set models.active=openai"
 );
 
 /// Flags of `entropo serve`.
@@ -28,12 +31,39 @@ pub enum Service {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Scores candidates over HTTP with a learned verifier.
+    Verifier {
+        /// Its configuration
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 /// Runs until the process is asked to end.
 pub fn run(args: Args) -> Result<()> {
     match args.service {
-        // As long as the selector is the only service, `up` runs nothing else.
-        Service::Selector { config } => up::run(&up::Args { config }),
+        Service::Selector { config } => selector(&config),
+        Service::Verifier { config } => verifier(&config),
     }
+}
+
+fn selector(config: &ConfigArgs) -> Result<()> {
+    let Some(settings) = service::settings(config, &Settings::default())? else { return Ok(()) };
+    service::runtime()?.block_on(async {
+        let running = service::start_selector(&settings, None, service::until_asked()).await?;
+        let (url, database) = (service::url(running.addr), settings.database.redacted());
+        say(&format!("selector at {url} on {database}; Ctrl-C stops it"));
+        Ok(running.wait().await?)
+    })
+}
+
+fn verifier(config: &ConfigArgs) -> Result<()> {
+    let Some(settings) = service::settings(config, &Settings::of_verifier())? else { return Ok(()) };
+    service::runtime()?.block_on(async {
+        let running = service::start_verifier(&settings, service::until_asked()).await?;
+        let (url, model) =
+            (service::url(running.addr), running.service.registry.table().aliases.active.clone());
+        say(&format!("verifier at {url} with the model `{model}`; Ctrl-C stops it"));
+        Ok(running.wait().await?)
+    })
 }

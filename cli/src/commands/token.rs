@@ -6,14 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use selector::http::Settings;
 use server::auth::{Scope, Token};
 use server::{ConfigArgs, Span};
 use store::{ApiToken, ConnectOptions, NewToken, Store, Timestamp, connect};
 use uuid::Uuid;
 
 use crate::output::progress::say;
-use crate::service;
+use crate::service::{self, Settings};
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(

@@ -1,17 +1,20 @@
 //! `entropo up`: every service in one process.
 
+use std::sync::Arc;
+
 use anyhow::Result;
-use selector::http::Settings;
+use selector::http::Scorer;
 use server::ConfigArgs;
 
 use crate::output::progress::say;
-use crate::service;
+use crate::service::{self, InProcess, Settings};
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(
     "  entropo up                                             on SQLite in ./entropo-data, at http://127.0.0.1:8080\n  \
        entropo up --database postgres://me@localhost/entropo\n  \
        entropo up --bind 0.0.0.0:8080                         needs a token: entropo token create --name me\n  \
+       entropo up --set up.verifier=off                       without the verifier at port 8082\n  \
        entropo up --print-config                              what would count, and where it comes from"
 );
 
@@ -27,12 +30,30 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(()) };
     service::runtime()?.block_on(async {
-        let (running, _) = service::start_selector(&settings).await?;
-        say(&format!(
-            "selector at {} on {}; Ctrl-C stops it",
-            service::url(running.addr),
-            settings.database.redacted()
-        ));
-        Ok(running.wait().await?)
+        let stop = service::until_asked();
+        let verifier = service::start_verifier_beside(&settings, stop.clone()).await?;
+        let scorer =
+            verifier.as_ref().map(|running| Arc::new(InProcess(running.service.clone())) as Arc<dyn Scorer>);
+        let selector = service::start_selector(&settings, scorer, stop.clone()).await;
+        if let (Some(running), Ok(_)) = (&verifier, &selector) {
+            let model = &running.service.registry.table().aliases.active;
+            say(&format!("verifier at {} with the model `{model}`", service::url(running.addr)));
+        }
+        let selector = match selector {
+            Ok(running) => {
+                say(&format!(
+                    "selector at {} on {}; Ctrl-C stops it",
+                    service::url(running.addr),
+                    settings.database.redacted()
+                ));
+                running.wait().await.map_err(Into::into)
+            }
+            Err(error) => Err(error),
+        };
+        stop.cancel();
+        if let Some(running) = verifier {
+            running.wait().await?;
+        }
+        selector
     })
 }

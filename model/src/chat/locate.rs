@@ -25,7 +25,7 @@ impl<'a> Renderer<'a> {
     ) -> Result<Self, ChatError> {
         let mut request = request.clone();
         request.now = Some(request.now.unwrap_or_else(Moment::now));
-        let mut whole = request.context(tokenizer, request.messages.len())?;
+        let mut whole = request.context(tokenizer.special(), request.messages.len())?;
         let (_, messages) = whole.variables.remove(0);
         let messages = messages.try_iter().map(Iterator::collect).unwrap_or_default();
         let marks = free_marks(&request, template)?;
@@ -92,7 +92,7 @@ impl<'a> Renderer<'a> {
         }
         let mark = self.marks[0];
         place.insert(at, mark);
-        let mut context = self.request.context_of(self.tokenizer, &messages, prompt).ok()?;
+        let mut context = self.request.context_of(self.tokenizer.special(), &messages, prompt).ok()?;
         context.bytes = self.whole.bytes;
         let marked = self.template.render(&context, None).ok()?;
         let found = marked.find(mark)?;

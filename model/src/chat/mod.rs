@@ -16,7 +16,7 @@ mod spans;
 mod template;
 mod tokens;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use crate::tokenizer::{Encoded, Tokenizer, TokenizerError};
 
@@ -78,11 +78,21 @@ pub struct Rendering {
     pub unstable: Vec<Unstable>,
 }
 
+impl ChatTemplate {
+    /// The text of a conversation; `special` are the special tokens by name.
+    pub fn text(
+        &self,
+        request: &ChatRequest,
+        special: &BTreeMap<String, String>,
+    ) -> Result<String, ChatError> {
+        Ok(self.render(&request.context(special, request.messages.len())?, None)?)
+    }
+}
+
 impl Tokenizer {
     /// The text of a conversation.
     pub fn render_text(&self, request: &ChatRequest) -> Result<String, ChatError> {
-        let template = self.template_for(request)?;
-        Ok(template.render(&request.context(self, request.messages.len())?, None)?)
+        self.template_for(request)?.text(request, self.special())
     }
 
     /// The text and tokens of a conversation.

@@ -1,10 +1,11 @@
 //! A conversation to render, and what of it a template sees.
 
+use std::collections::BTreeMap;
+
 use minijinja::value::Value as TemplateValue;
 use serde_json::{Map, Value};
 
 use super::{ChatError, clock::Moment, python, template::Context};
-use crate::tokenizer::Tokenizer;
 
 /// A conversation in OpenAI's form with everything a template may look at.
 #[derive(Debug, Clone, Default)]
@@ -30,14 +31,18 @@ const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 impl ChatRequest<'_> {
     /// What the template sees of the first `count` messages.
-    pub(super) fn context(&self, tokenizer: &Tokenizer, count: usize) -> Result<Context, ChatError> {
-        self.context_of(tokenizer, &self.messages[..count], self.add_generation_prompt)
+    pub(super) fn context(
+        &self,
+        special: &BTreeMap<String, String>,
+        count: usize,
+    ) -> Result<Context, ChatError> {
+        self.context_of(special, &self.messages[..count], self.add_generation_prompt)
     }
 
     /// What the template sees of these messages.
     pub(super) fn context_of(
         &self,
-        tokenizer: &Tokenizer,
+        special: &BTreeMap<String, String>,
         messages: &[Value],
         add_generation_prompt: bool,
     ) -> Result<Context, ChatError> {
@@ -61,7 +66,7 @@ impl ChatRequest<'_> {
             ("documents".to_owned(), list(self.documents)),
             ("add_generation_prompt".to_owned(), add_generation_prompt.into()),
         ];
-        let special = tokenizer.special().iter().map(|(name, text)| (name.clone(), text.as_str().into()));
+        let special = special.iter().map(|(name, text)| (name.clone(), text.as_str().into()));
         variables.extend(special);
         variables.extend(
             self.kwargs.into_iter().flatten().map(|(name, value)| (name.clone(), python::from_json(value))),

@@ -1,6 +1,6 @@
 //! Which bytes of a rendered conversation belong to which message, and which of them the policy wrote.
 
-use std::{fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 use serde_json::Value;
 
@@ -68,11 +68,20 @@ pub(super) fn find(
     let body = if request.add_generation_prompt { renderer.prefix(count, false)? } else { text.clone() };
     let end = common(&text, &body);
     let blocks = if template.has_generation_blocks() { blocks(&renderer, &text)? } else { None };
-    let mut search = Search { renderer, tokenizer, request, text: &text, body, end, unstable: Vec::new() };
+    let mut search = Search {
+        renderer,
+        tokenizer,
+        request,
+        text: &text,
+        body,
+        end,
+        unstable: Vec::new(),
+        ends: BTreeMap::new(),
+    };
     let mut policy = Vec::new();
     let mut source = MaskSource::StablePrefixes;
     for turn in (0..count).filter(|turn| is_assistant(&request.messages[*turn])) {
-        let written = search.appended(turn)?;
+        let written = search.appended(turn);
         if blocks.is_none() {
             let written = if let Some(written) = written {
                 written
@@ -128,42 +137,53 @@ struct Search<'a, 't> {
     /// Where the last message ends in the text.
     end: usize,
     unstable: Vec<Unstable>,
+    /// Numbers of messages whose rendering the text begins with, and how long that is.
+    ends: BTreeMap<usize, usize>,
 }
 
 impl Search<'_, '_> {
     /// What the policy wrote in an assistant turn, if the text up to its prompt and up to its end is what the whole
     /// text begins with.
-    fn appended(&mut self, turn: usize) -> Result<Option<Range<usize>>, ChatError> {
+    fn appended(&mut self, turn: usize) -> Option<Range<usize>> {
         let last = turn + 1 == self.request.messages.len();
-        let alone = if last { self.body.clone() } else { self.renderer.prefix(turn + 1, false)? };
+        let alone = if last { Ok(self.body.clone()) } else { self.renderer.prefix(turn + 1, false) };
+        let alone = match alone {
+            Ok(alone) => alone,
+            // A template may refuse a conversation that ends here.
+            Err(error) => {
+                self.unstable.push(Unstable { turn, alone: error.to_string(), whole: String::new() });
+                return None;
+            }
+        };
         let same = common(self.text, &alone);
         let prompt = match turn {
             0 => None,
             _ => self.renderer.prefix(turn, true).ok(),
         };
-        let Some(prompt) = prompt else { return Ok(None) };
+        let prompt = prompt?;
         if same < alone.len() {
             let (alone, whole) = (cut(&alone[same..]), cut(&self.text[same..]));
             self.unstable.push(Unstable { turn, alone, whole });
-            return Ok(None);
+            return None;
         }
+        self.ends.insert(turn + 1, same);
         if !alone.starts_with(&prompt) {
             let same = common(&alone, &prompt);
             let (alone, whole) = (cut(&prompt[same..]), cut(&alone[same..]));
             self.unstable.push(Unstable { turn, alone, whole });
-            return Ok(None);
+            return None;
         }
         let mut start = prompt.len();
-        let headless = self.renderer.prefix(turn, false).is_ok_and(|plain| plain == prompt);
-        if headless && self.begins_with_mark(&alone[start..]) {
+        let headless = || self.renderer.prefix(turn, false).is_ok_and(|plain| plain == prompt);
+        if self.begins_with_mark(&alone[start..]) && headless() {
             // The template has no generation prompt: what stands before the content is a header.
             match self.renderer.start_of_content(turn, self.request.messages.len(), self.asked(), self.text) {
                 Some(content) if content >= start => start = content,
-                _ => return Ok(None),
+                _ => return None,
             }
         }
         // White space behind the token that ends the turn is glue.
-        Ok(Some(start..start + alone[start..].trim_end().len()))
+        Some(start..start + alone[start..].trim_end().len())
     }
 
     fn asked(&self) -> bool {
@@ -255,8 +275,11 @@ impl Search<'_, '_> {
             |turn: usize| policy.iter().filter(move |(written, _)| *written == turn).map(|(_, span)| span);
         let mut starts = vec![0];
         for turn in 1..count {
-            let alone = self.renderer.prefix(turn, false).ok();
-            let exact = alone.as_ref().filter(|alone| self.text.starts_with(alone.as_str())).map(String::len);
+            let known = self.ends.get(&turn).copied();
+            let alone = if known.is_some() { None } else { self.renderer.prefix(turn, false).ok() };
+            let exact = known.or_else(|| {
+                alone.as_ref().filter(|alone| self.text.starts_with(alone.as_str())).map(String::len)
+            });
             let start = exact
                 .or_else(|| of(turn - 1).map(|span| span.end).max())
                 .or_else(|| self.renderer.end_of_content(turn - 1, count, self.asked(), self.text))

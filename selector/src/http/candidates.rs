@@ -148,7 +148,7 @@ fn prepare(request: IngestCandidates, limits: &SelectionSettings) -> Result<Prep
         check_id("instance_id", id)?;
     }
     let mut intake = Intake::default();
-    intake.add_candidates(candidates);
+    intake.add_candidates(candidates)?;
     intake.add_tests(tests)?;
     intake.add_files(files)?;
     intake.check(instance_id.as_deref(), &limits.intake())?;

@@ -37,6 +37,12 @@ pub struct CandidateIn {
 }
 
 impl CandidateIn {
+    /// The field of an id that is given and empty.
+    pub(super) fn empty_id(&self) -> Option<&'static str> {
+        let ids = [("candidate_id", &self.candidate_id), ("instance_id", &self.instance_id)];
+        ids.into_iter().find(|(_, id)| id.as_deref() == Some("")).map(|(name, _)| name)
+    }
+
     /// The same as the rest of the program knows it; ids may still be empty.
     pub fn into_candidate(self) -> Candidate {
         let trajectory = Trajectory {

@@ -64,11 +64,15 @@ pub struct Intake {
 
 impl Intake {
     /// Takes native candidates.
-    pub fn add_candidates(&mut self, given: Vec<CandidateIn>) {
+    pub fn add_candidates(&mut self, given: Vec<CandidateIn>) -> Result<(), Problem> {
         for (index, candidate) in given.into_iter().enumerate() {
-            let candidate = candidate.into_candidate();
-            self.candidates.push(Given { field: format!("candidates[{index}]"), candidate });
+            let field = format!("candidates[{index}]");
+            if let Some(name) = candidate.empty_id() {
+                return Err(Problem::field(format!("{field}.{name}"), "is empty; leave it out instead"));
+            }
+            self.candidates.push(Given { field, candidate: candidate.into_candidate() });
         }
+        Ok(())
     }
 
     /// Takes test runs.

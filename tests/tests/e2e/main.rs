@@ -6,6 +6,7 @@ mod admin;
 mod demo;
 mod errors;
 mod pool;
+mod scoring;
 mod select;
 mod service;
 mod shared_data;

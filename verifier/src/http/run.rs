@@ -1,6 +1,6 @@
 //! Starting the service: store, tokens, models, stack, listener.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 pub use server::launch::StartError;
@@ -14,6 +14,9 @@ use crate::{
     Service,
     models::{Catalogue, Loader, Registry},
 };
+
+/// How often a model that did not answer is asked again.
+const REVIVE_EVERY: Duration = Duration::from_secs(2);
 
 /// A service that is answering.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ pub async fn start_with(
     let bind = settings.http.bind;
     let store = launch::open(&settings.database).await?;
     // Nothing here is created by a POST that could be repeated, so no answers are kept.
-    let stored = Arc::new(Stored { store: Arc::clone(&store), idempotency_ttl: std::time::Duration::ZERO });
+    let stored = Arc::new(Stored { store: Arc::clone(&store), idempotency_ttl: Duration::ZERO });
     let auth = launch::authenticator(&settings.auth, bind, &settings.database, &stored).await?;
     let (listener, addr) = launch::listen(bind).await?;
 
@@ -68,17 +71,35 @@ pub async fn start_with(
         stop: stop.clone(),
     };
     let app = stack(router(&service), edge);
-    tokio::spawn(keep_current(service.clone(), settings.models.refresh.0, stop.clone()));
+    tokio::spawn(revive(service.clone(), stop.clone()));
+    tokio::spawn(follow(service.clone(), settings.models.refresh.0, stop.clone()));
     let limits = settings.limits.clone();
     let served = tokio::spawn(async move { serve(listener, app, &limits, stop).await });
     tracing::info!(%addr, database = settings.database.redacted(), "verifier is listening");
     Ok(Running { addr, store, service, served })
 }
 
-/// Warms the models up, then follows what other replicas decide.
-async fn keep_current(service: Service, every: std::time::Duration, stop: CancellationToken) {
+/// Warms the models up, and later asks those that did not answer last time whether they do again: without requests,
+/// which a service that is not ready does not get, nobody else would find out.
+async fn revive(service: Service, stop: CancellationToken) {
     service.registry.warm_up(&stop).await;
-    let every = every.max(std::time::Duration::from_millis(100));
+    while stop.run_until_cancelled(tokio::time::sleep(REVIVE_EVERY)).await.is_some() {
+        for (name, pipeline) in &service.registry.table().loaded {
+            if pipeline.is_working() {
+                continue;
+            }
+            match stop.run_until_cancelled(pipeline.probe()).await {
+                Some(Ok(())) => tracing::info!(model = name, "the model answers again"),
+                Some(Err(error)) => tracing::warn!(model = name, %error, "the model does not answer"),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Takes over what other replicas decide.
+async fn follow(service: Service, every: Duration, stop: CancellationToken) {
+    let every = every.max(Duration::from_millis(100));
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         if let Err(error) = service.registry.refresh().await {
             tracing::warn!(%error, "what other replicas decided cannot be taken over");

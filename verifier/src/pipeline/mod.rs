@@ -81,6 +81,9 @@ struct Shared {
     meter: Meter,
     wake: Notify,
     started: Instant,
+    /// Whether the first batch has succeeded.
+    warm: AtomicBool,
+    /// Whether the last one has.
     working: AtomicBool,
     state: Mutex<State>,
 }
@@ -122,6 +125,7 @@ impl Pipeline {
             cache: resources.cache.clone(),
             wake: Notify::new(),
             started: Instant::now(),
+            warm: AtomicBool::new(false),
             working: AtomicBool::new(false),
             state: Mutex::new(State::new(Batcher::new(bounds))),
             backend,
@@ -136,14 +140,21 @@ impl Pipeline {
         &self.shared.backend
     }
 
-    /// Whether the model has answered, and did not hang or vanish last time.
+    /// Whether the model is warm, and did not hang or vanish last time.
     pub fn is_working(&self) -> bool {
-        self.shared.working.load(Ordering::Acquire)
+        self.shared.warm.load(Ordering::Acquire) && self.shared.working.load(Ordering::Acquire)
     }
 
     /// Runs the largest batch once; afterwards the model is ready.
     pub async fn warm_up(&self) -> Result<(), BackendError> {
-        warm::warm_up(&self.shared).await
+        warm::warm_up(&self.shared).await?;
+        self.shared.warm.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Scores a small example, to find out whether the model answers.
+    pub async fn probe(&self) -> Result<(), BackendError> {
+        warm::probe(&self.shared).await
     }
 
     /// Examples and tokens that wait.

@@ -14,7 +14,7 @@ const WORDS_A_TURN: usize = 200;
 /// Scores a small example, then the largest batch where the model asks for it.
 pub(super) async fn warm_up(shared: &Arc<Shared>) -> Result<(), BackendError> {
     let backend = &shared.backend;
-    let mut batches = vec![vec![prepare(shared, 0, 8).await?]];
+    probe(shared).await?;
     if backend.warms_up() {
         let budget = usize::try_from(shared.bounds.batch).unwrap_or(usize::MAX);
         let tokens = backend.info().max_tokens.min(budget).max(1);
@@ -23,12 +23,15 @@ pub(super) async fn warm_up(shared: &Arc<Shared>) -> Result<(), BackendError> {
         for row in 0..rows {
             batch.push(of_length(shared, row, tokens).await?);
         }
-        batches.push(batch);
-    }
-    for batch in batches {
         watched(shared, &batch, shared.now()).await?;
     }
     Ok(())
+}
+
+/// Scores a small example.
+pub(super) async fn probe(shared: &Arc<Shared>) -> Result<(), BackendError> {
+    let batch = [prepare(shared, 0, 8).await?];
+    watched(shared, &batch, shared.now()).await.map(drop)
 }
 
 /// An example of at most so many tokens, and nearly as many where that can be found in a few steps.

@@ -156,6 +156,8 @@ async fn mistakes_are_named_by_their_field() {
         (json!({"instance_id": "a", "candidates": [{"instance_id": "b"}]}), "candidates[0].instance_id"),
         (json!({"candidates": [{"instance_id": "a"}, {"instance_id": "b"}]}), "instance_id"),
         (json!({"instance_id": "", "candidates": [good]}), "instance_id"),
+        (json!({"instance_id": "a", "candidates": [{"instance_id": ""}]}), "candidates[0].instance_id"),
+        (json!({"candidates": [{"candidate_id": ""}]}), "candidates[0].candidate_id"),
     ] {
         let answer = app.post("/v1/score", &body).await;
         assert_eq!(answer.problem(422, "invalid-field"), field, "{body}");

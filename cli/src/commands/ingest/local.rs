@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use common::{Candidate, Outcome, TestRun};
-use selector::http::Settings;
 use store::{
     ConnectOptions, ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Store, Timestamp, connect,
 };
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use super::Kept;
 use crate::input::group::Issue;
+use crate::service::Settings;
 
 /// Opens the configured database.
 pub(super) async fn open(settings: &Settings) -> Result<Arc<dyn Store>> {

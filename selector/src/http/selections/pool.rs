@@ -48,7 +48,7 @@ pub(super) fn prepare(
         check_id("instance_id", id)?;
     }
     let mut intake = Intake::default();
-    intake.add_candidates(candidates);
+    intake.add_candidates(candidates)?;
     intake.add_tests(tests)?;
     let own_tests = intake.tests.len();
     intake.add_files(files)?;

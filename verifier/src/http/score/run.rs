@@ -61,7 +61,7 @@ fn read(request: ScoreCandidates, settings: &PipelineSettings) -> Result<Ready, 
         check_id("instance_id", id)?;
     }
     let mut intake = Intake::default();
-    intake.add_candidates(candidates);
+    intake.add_candidates(candidates)?;
     intake.add_files(files)?;
     // Labels and test results may be in files. They are no business of a verifier.
     intake.outcomes.clear();

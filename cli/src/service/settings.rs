@@ -1,0 +1,136 @@
+//! The configuration of all services in one: a file may hold the keys of any of them, whichever is started.
+
+use std::net::SocketAddr;
+
+use selector::http::{SelectionSettings, VerifierSettings};
+use serde::{Deserialize, Serialize};
+use server::config::{Auth, Database, Http, Limits, Log};
+use verifier::{models::ModelSettings, openai, pipeline::PipelineSettings};
+
+/// Everything that can be configured; docs/configuration.md lists the keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the service listens; under `entropo up` the selector.
+    pub http: Http,
+    /// Where the records are.
+    pub database: Database,
+    /// Who may call.
+    pub auth: Auth,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+    /// What a selection may cost.
+    pub selection: SelectionSettings,
+    /// Who scores candidates for the selector.
+    pub verifier: VerifierSettings,
+    /// How much the verifier scores at a time.
+    pub scoring: PipelineSettings,
+    /// The verifier's models.
+    pub models: ModelSettings,
+    /// A model on an OpenAI-compatible server.
+    pub openai: openai::Settings,
+    /// How the services stand together.
+    pub up: Up,
+}
+
+/// `[up]`: what `entropo up` starts besides the selector.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Up {
+    /// Address of the verifier; empty for the selector's with the port plus two, `off` for no verifier.
+    pub verifier: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let selector = selector::http::Settings::default();
+        let verifier = verifier::http::Settings::default();
+        Self {
+            http: selector.http,
+            database: selector.database,
+            auth: selector.auth,
+            limits: selector.limits,
+            log: selector.log,
+            selection: selector.selection,
+            verifier: selector.verifier,
+            scoring: verifier.scoring,
+            models: verifier.models,
+            openai: verifier.openai,
+            up: Up::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults of `entropo serve verifier`.
+    pub fn of_verifier() -> Self {
+        Self { http: verifier::http::Settings::default().http, ..Self::default() }
+    }
+
+    /// The selector's part.
+    pub fn selector(&self) -> selector::http::Settings {
+        selector::http::Settings {
+            http: self.http.clone(),
+            database: self.database.clone(),
+            auth: self.auth.clone(),
+            limits: self.limits.clone(),
+            log: self.log.clone(),
+            selection: self.selection.clone(),
+            verifier: self.verifier.clone(),
+        }
+    }
+
+    /// The verifier's part.
+    pub fn verifier(&self) -> verifier::http::Settings {
+        verifier::http::Settings {
+            http: self.http.clone(),
+            database: self.database.clone(),
+            auth: self.auth.clone(),
+            limits: self.limits.clone(),
+            log: self.log.clone(),
+            scoring: self.scoring.clone(),
+            models: self.models.clone(),
+            openai: self.openai.clone(),
+        }
+    }
+
+    /// Where the verifier listens under `entropo up`; `None` when there is to be none.
+    pub fn verifier_beside(&self) -> Result<Option<SocketAddr>, String> {
+        let beside = self.http.bind;
+        match self.up.verifier.as_str() {
+            "off" => Ok(None),
+            // Port 0 takes any free one, for both.
+            "" if beside.port() == 0 => Ok(Some(beside)),
+            "" => match beside.port().checked_add(2) {
+                Some(port) => Ok(Some(SocketAddr::new(beside.ip(), port))),
+                None => Err("up.verifier: there is no port two above that of http.bind; name an address".to_owned()),
+            },
+            given => given.parse().map(Some).map_err(|_| {
+                format!("up.verifier: `{given}` is no address such as `127.0.0.1:8082`; leave it empty, or `off` for no verifier")
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifier_listens_beside_the_selector() {
+        let beside = |bind: &str, up: &str| {
+            let http = Http { bind: bind.parse().unwrap() };
+            let up = Up { verifier: up.to_owned() };
+            Settings { http, up, ..Settings::default() }.verifier_beside()
+        };
+        let at = |addr: &str| Ok(Some(addr.parse().unwrap()));
+        assert_eq!(beside("127.0.0.1:8080", ""), at("127.0.0.1:8082"));
+        assert_eq!(beside("127.0.0.1:0", ""), at("127.0.0.1:0"));
+        assert_eq!(beside("0.0.0.0:80", "127.0.0.1:9"), at("127.0.0.1:9"));
+        assert_eq!(beside("0.0.0.0:80", "off"), Ok(None));
+        assert!(beside("127.0.0.1:65535", "").is_err() && beside("127.0.0.1:1", "here").is_err());
+        assert_eq!(Settings::of_verifier().http.bind.port(), 8082);
+    }
+}
