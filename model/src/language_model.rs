@@ -315,6 +315,13 @@ impl LanguageModel {
         self.network.score.as_ref().map(|score| score.forward(single(hidden)))
     }
 
+    /// The place in a sequence where `transformers` reads a classifier's score: the last token that is not the padding
+    /// token, which is the last one unless a text ends with that token.
+    pub fn scored_at(&self, tokens: &[u32]) -> usize {
+        let last = tokens.iter().rposition(|&token| Some(token) != self.config.pad_token);
+        last.unwrap_or(0)
+    }
+
     /// The rows of `hidden` at these places.
     pub fn rows(&self, hidden: Tensor<2>, places: &[usize]) -> Tensor<2> {
         hidden.select(0, self.places(places))

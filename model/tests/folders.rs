@@ -225,6 +225,19 @@ fn a_language_model_can_be_given_a_head_of_scores() {
 }
 
 #[test]
+fn the_end_of_a_text_is_before_its_padding() {
+    let home = tempfile::tempdir().expect("a folder");
+    rewrite(&folder("qwen2-reward"), home.path(), |_| ());
+    let mut padded = config(home.path());
+    padded["pad_token_id"] = json!(9);
+    fs::write(home.path().join("config.json"), padded.to_string()).expect("writes");
+    let model = load(home.path()).expect("loads");
+    let at = |tokens: &[u32]| model.scored_at(tokens);
+    assert_eq!((at(&[1, 2, 3]), at(&[1, 9, 3]), at(&[1, 2, 9, 9]), at(&[9, 9])), (2, 2, 1, 0));
+    assert_eq!(load(&folder("qwen2-reward")).expect("loads").scored_at(&[1, 9]), 1);
+}
+
+#[test]
 fn broken_folders_are_refused_with_their_file() {
     let home = tempfile::tempdir().expect("a folder");
     let refused = |what: &str| {

@@ -70,6 +70,8 @@ pub struct Config {
     pub qk_norm: bool,
     /// For every layer, how many of the latest tokens attention sees; None for all.
     pub windows: Vec<Option<usize>>,
+    /// The token that fills up batches, which a classifier in `transformers` looks past for the end of a text.
+    pub pad_token: Option<u32>,
     /// Spread of freshly initialised weights.
     pub initializer_range: f64,
     raw: Map<String, Value>,
@@ -169,6 +171,7 @@ impl Config {
             mlp_bias: bias.mlp,
             qk_norm: family == Family::Qwen3,
             windows: family.windows(fields, layers)?,
+            pad_token: pad_token(fields)?,
             initializer_range: fields.positive("initializer_range")?.unwrap_or(0.02),
             raw,
         })
@@ -243,6 +246,16 @@ fn refuse(fields: Fields<'_>) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// `pad_token_id`; -1 is an old way to say none.
+fn pad_token(fields: Fields<'_>) -> Result<Option<u32>, ConfigError> {
+    match fields.number("pad_token_id")? {
+        None => Ok(None),
+        Some(number) if number < 0.0 => Ok(None),
+        Some(number) if number.fract() == 0.0 && number <= f64::from(u32::MAX) => Ok(Some(number as u32)),
+        Some(_) => Err(fields.invalid("pad_token_id", "a token id or null")),
+    }
 }
 
 fn head(fields: Fields<'_>, architecture: family::Architecture) -> Result<Head, ConfigError> {

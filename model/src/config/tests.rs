@@ -72,6 +72,7 @@ fn what_is_not_computed_is_refused_by_the_name_of_its_field() {
         (json!({ "layer_types": ["full_attention", "chunked_attention", "full_attention"] }), "layer_types"),
         (json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
         (json!({ "head_dim": 7 }), "head_dim"),
+        (json!({ "pad_token_id": 0.5 }), "pad_token_id"),
         (json!({ "hidden_size": null }), "hidden_size"),
         (json!({ "hidden_size": -4 }), "hidden_size"),
         (json!({ "vocab_size": "many" }), "vocab_size"),
