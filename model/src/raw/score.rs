@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use serde_json::Value;
 
 use super::{
     Detail, RawError, RawOptions, RawScorer,
@@ -108,10 +107,7 @@ impl RawScorer {
         let labels = scores.dims()[1];
         let values = numbers(scores)?;
         let at = |position: usize| values[position * labels..(position + 1) * labels].to_vec();
-        // As transformers, whose batches are padded.
-        let pad = self.model.config().raw().get("pad_token_id").and_then(Value::as_u64);
-        let ids = &outcome.input_ids;
-        let last = ids.iter().rposition(|id| Some(u64::from(*id)) != pad).unwrap_or(0);
+        let last = self.model.scored_at(&outcome.input_ids);
         outcome.scores = Some(at(last));
         outcome.score_position = Some(last);
         outcome.labels = self.model.config().labels().to_vec();
