@@ -6,12 +6,16 @@ mod score;
 pub use backend::BackendScorer;
 pub use score::score_all;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use selector::http::{HttpScorer, Scorer, VerifierSettings};
 use server::{Secret, Span};
+use verifier::native::{self, Native};
+
+use crate::exit::Usage;
 
 /// How long a verifier may take for the candidates of one issue: nobody waits at a browser.
 const DEADLINE: Span = Span::secs(600);
@@ -20,8 +24,8 @@ const DEADLINE: Span = Span::secs(600);
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Scoring")]
 pub struct VerifierArgs {
-    /// Score with a running verifier service, such as http://127.0.0.1:8082
-    #[arg(long, value_name = "URL", env = "ENTROPO_VERIFIER_URL")]
+    /// Score with a running verifier service, such as http://127.0.0.1:8082, or with a model in a Hugging Face folder
+    #[arg(long, value_name = "URL|FOLDER", env = "ENTROPO_VERIFIER_URL")]
     pub verifier: Option<String>,
     /// API token for the verifier service
     #[arg(long, value_name = "TOKEN", env = "ENTROPO_VERIFIER_TOKEN", hide_env_values = true)]
@@ -35,9 +39,25 @@ impl VerifierArgs {
     /// The verifier to ask; `None` for none.
     pub fn open(&self) -> Result<Option<Arc<dyn Scorer>>> {
         match &self.verifier {
-            Some(url) if !self.no_verifier => Ok(Some(service(url, self.verifier_token.as_deref())?)),
+            Some(given) if !self.no_verifier => Ok(Some(named(given, self.verifier_token.as_deref())?)),
             _ => Ok(None),
         }
+    }
+}
+
+/// A verifier by the address of a service or the folder of a model.
+pub fn named(given: &str, token: Option<&str>) -> Result<Arc<dyn Scorer>> {
+    let folder = Path::new(given);
+    if given.contains("://") {
+        service(given, token)
+    } else if folder.is_dir() {
+        let model = Native::load(folder, &native::Options::default())?;
+        Ok(Arc::new(BackendScorer::new(Arc::new(model))))
+    } else {
+        let message = format!(
+            "`{given}` is neither an address such as http://127.0.0.1:8082 nor a folder with a model"
+        );
+        Err(Usage(message).into())
     }
 }
 
