@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, calibrate, completions, demo, eval, fit, ingest, inspect, migrate, select, serve, test_results,
-    token, up,
+    bench, calibrate, completions, demo, eval, fit, ingest, inspect, migrate, score, select, serve,
+    test_results, token, up,
 };
 
 /// Picks, of the trajectories that coding agents left for an issue, the one most likely to resolve it.
@@ -33,6 +33,9 @@ pub enum Command {
     /// Pick the best candidate of every issue in files or folders, or of a whole pool.
     #[command(after_help = select::EXAMPLES)]
     Select(select::Args),
+    /// Score rows of tokens, texts or conversations with a model.
+    #[command(after_help = score::EXAMPLES)]
+    Score(score::Args),
     /// Measure every policy on labelled pools.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Args),

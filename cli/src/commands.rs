@@ -9,6 +9,7 @@ pub mod fit;
 pub mod ingest;
 pub mod inspect;
 pub mod migrate;
+pub mod score;
 pub mod select;
 pub mod serve;
 pub mod test_results;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tests(args) => test_results::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Select(args) => select::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Fit(args) => fit::run(&args),

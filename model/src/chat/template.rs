@@ -82,7 +82,14 @@ impl ChatTemplate {
         environment.set_unknown_method_callback(python::method);
         environment.add_filter("tojson", tojson);
         environment.add_filter("trim", trim);
+        environment.add_filter("default", default);
+        environment.add_filter("d", default);
+        environment.add_filter("int", int);
+        environment.add_filter("float", float);
+        environment.add_filter("e", escape);
+        environment.add_filter("escape", escape);
         environment.add_filter(source::FILTER, mark);
+        environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
         environment.add_test("iterable", |value: &Value| {
             !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
         });
@@ -173,6 +180,51 @@ fn tojson(state: &State, value: &Value, ascii: Option<bool>, args: Kwargs) -> Re
 
 fn trim(value: &Value, chars: Option<&str>) -> String {
     python::trim(&value.to_string(), chars)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what a filter takes")]
+fn default(value: &Value, other: Option<Value>, boolean: Option<bool>, args: Kwargs) -> Result<Value, Error> {
+    let other = other.or(args.get("default_value")?).unwrap_or_else(|| Value::from(""));
+    let boolean = boolean.or(args.get("boolean")?).unwrap_or(false);
+    args.assert_all_used()?;
+    Ok(if value.is_undefined() || (boolean && !value.is_true()) { other } else { value.clone() })
+}
+
+/// A number, or the default where there is none.
+fn int(value: &Value, other: Option<i64>) -> Value {
+    let text = value.as_str().map(|text| text.trim().replace('_', ""));
+    let number = match text {
+        Some(text) => text.parse().ok().or_else(|| text.parse().ok().map(|number: f64| number as i64)),
+        None if value.is_integer() => return value.clone(),
+        None if value.kind() == ValueKind::Bool => Some(i64::from(value.is_true())),
+        None => f64::try_from(value.clone()).ok().map(|number| number as i64),
+    };
+    Value::from(number.unwrap_or(other.unwrap_or(0)))
+}
+
+fn float(value: &Value, other: Option<f64>) -> f64 {
+    let number = match value.as_str() {
+        Some(text) => text.trim().parse().ok(),
+        None if value.kind() == ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
+        None => f64::try_from(value.clone()).ok(),
+    };
+    number.unwrap_or(other.unwrap_or(0.0))
+}
+
+/// As markupsafe writes it.
+fn escape(value: &Value) -> Value {
+    let mut out = String::new();
+    for character in value.to_string().chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&#34;"),
+            other => out.push(other),
+        }
+    }
+    Value::from_safe_string(out)
 }
 
 fn mark(state: &State, text: &str) -> String {
