@@ -89,7 +89,10 @@ impl ChatTemplate {
         environment.add_filter("e", escape);
         environment.add_filter("escape", escape);
         environment.add_filter(source::FILTER, mark);
-        environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
+        environment.add_test("callable", |value: &Value| {
+            value.kind() == ValueKind::Plain
+                || (value.as_object().is_some() && value.to_string().starts_with("<macro "))
+        });
         environment.add_test("iterable", |value: &Value| {
             !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
         });
