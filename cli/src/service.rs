@@ -15,7 +15,6 @@ use server::config::{Sources, load};
 use server::serve::stop_signal;
 use server::telemetry;
 use tokio_util::sync::CancellationToken;
-use verifier::models::{Catalogue, Loader as _};
 
 /// The configuration that flags, variables and the file give on top of `defaults`; `None` when it was only to be
 /// printed.
@@ -62,16 +61,12 @@ pub async fn start_verifier(settings: &Settings, stop: CancellationToken) -> Res
     Ok(verifier::http::start(&settings.verifier(), stop).await?)
 }
 
-/// Starts the verifier beside the selector, where there is to be one and it has a model.
+/// Starts the verifier beside the selector, where there is to be one.
 pub async fn start_verifier_beside(
     settings: &Settings,
     stop: CancellationToken,
 ) -> Result<Option<verifier::http::Running>> {
     let Some(addr) = settings.verifier_beside().map_err(|message| anyhow!(message))? else { return Ok(None) };
-    let models = Catalogue::new(&settings.models, &settings.openai).map_err(|message| anyhow!(message))?;
-    if models.names().is_empty() {
-        return Ok(None);
-    }
     let mut own = settings.clone();
     own.http.bind = addr;
     let hint = "cannot start the verifier; put it elsewhere with --set up.verifier=ADDR:PORT, or leave it out with \

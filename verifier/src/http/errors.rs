@@ -11,6 +11,7 @@ pub(crate) fn registry(error: RegistryError) -> Problem {
         RegistryError::NotLoaded(_) | RegistryError::InUse(..) | RegistryError::Alias(_) => {
             Problem::new(Kind::Conflict, error.to_string())
         }
+        RegistryError::Loading(_) => Problem::new(Kind::Unavailable, error.to_string()),
         RegistryError::Broken { .. } => {
             tracing::error!(%error, "a model cannot be used");
             Problem::new(Kind::Unavailable, error.to_string())

@@ -12,11 +12,16 @@ use tokio_util::sync::CancellationToken;
 use super::{Settings, router};
 use crate::{
     Service,
-    models::{Catalogue, Loader, Registry},
+    models::{Catalogue, Loader, Registry, RegistryError},
 };
 
 /// How often a model that did not answer is asked again.
 const REVIVE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the start waits for the models.
+const START_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a model that could not be loaded is tried again.
+const RELOAD_EVERY: Duration = Duration::from_secs(15);
 
 /// A service that is answering.
 #[derive(Debug)]
@@ -60,9 +65,25 @@ pub async fn start_with(
 
     let shadow = Some(settings.models.shadow.as_str()).filter(|name| !name.is_empty());
     let scoring = settings.scoring.clone();
-    let registry = Registry::open(loader, Arc::clone(&store), scoring, &settings.models.active, shadow).await;
-    let registry = registry.map_err(|error| StartError::Other(error.to_string()))?;
+    let registry =
+        Registry::unloaded(loader, Arc::clone(&store), scoring, &settings.models.active, shadow).await;
+    let other = |error: RegistryError| StartError::Other(error.to_string());
+    let registry = registry.map_err(other)?;
     let service = Service::new(registry, Arc::clone(&store), settings.scoring.clone());
+    let mut loading = tokio::spawn({
+        let service = service.clone();
+        async move { service.registry.load_used().await }
+    });
+    // What is wrong with a small model or with a path shows at once and ends the start. A large one is loaded while
+    // `/livez` answers already and `/readyz` does not.
+    let loaded = tokio::time::timeout(START_PATIENCE, &mut loading).await;
+    let loading = match loaded {
+        Ok(loaded) => {
+            loaded.map_err(|error| StartError::Other(error.to_string()))?.map_err(other)?;
+            None
+        }
+        Err(_) => Some(loading),
+    };
     let edge = Edge {
         limits: settings.limits.clone(),
         auth,
@@ -71,7 +92,7 @@ pub async fn start_with(
         stop: stop.clone(),
     };
     let app = stack(router(&service), edge);
-    tokio::spawn(revive(service.clone(), stop.clone()));
+    tokio::spawn(revive(service.clone(), loading, stop.clone()));
     tokio::spawn(follow(service.clone(), settings.models.refresh.0, stop.clone()));
     let limits = settings.limits.clone();
     let served = tokio::spawn(async move { serve(listener, app, &limits, stop).await });
@@ -81,7 +102,25 @@ pub async fn start_with(
 
 /// Warms the models up, and later asks those that did not answer last time whether they do again: without requests,
 /// which a service that is not ready does not get, nobody else would find out.
-async fn revive(service: Service, stop: CancellationToken) {
+async fn revive(
+    service: Service,
+    loading: Option<JoinHandle<Result<(), RegistryError>>>,
+    stop: CancellationToken,
+) {
+    if let Some(loading) = loading {
+        let mut loaded = loading.await;
+        while !matches!(loaded, Ok(Ok(()))) {
+            match &loaded {
+                Ok(Err(error)) => tracing::error!(%error, "cannot load the model; trying again"),
+                Err(error) => tracing::error!(%error, "loading the model was aborted; trying again"),
+                Ok(Ok(())) => {}
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY)).await.is_none() {
+                return;
+            }
+            loaded = Ok(service.registry.load_used().await);
+        }
+    }
     service.registry.warm_up(&stop).await;
     while stop.run_until_cancelled(tokio::time::sleep(REVIVE_EVERY)).await.is_some() {
         for (name, pipeline) in &service.registry.table().loaded {

@@ -57,6 +57,13 @@ impl Linear {
         Self { model: Arc::new(model), info, member: None }
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.info.name);
+        self
+    }
+
     /// The model.
     pub fn model(&self) -> &LinearModel {
         &self.model

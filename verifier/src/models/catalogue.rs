@@ -9,10 +9,13 @@ use server::Span;
 use super::Loader;
 use crate::{
     Backend,
+    linear::Linear,
     native::{self, Native},
     openai::{self, OpenAi},
 };
 
+/// Name of the model that comes with the program.
+const BUILT_IN: &str = "linear";
 /// Name of the model of `[openai]` where that names none.
 const OPENAI: &str = "openai";
 /// Names that stand for something else in a path.
@@ -22,7 +25,7 @@ const RESERVED: [&str; 3] = ["active", "shadow", "none"];
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
-    /// Models besides the built-in one and that of `[openai]`: `NAME=BACKEND:WHERE`, such as
+    /// Models besides the built-in one and that of `[openai]`: `NAME=burn:FOLDER` or `NAME=linear:FILE`, such as
     /// `coder=burn:/models/coder`.
     pub available: Vec<String>,
     /// The model that answers until somebody activates another.
@@ -41,7 +44,7 @@ impl Default for ModelSettings {
     fn default() -> Self {
         Self {
             available: Vec::new(),
-            active: "linear".to_owned(),
+            active: BUILT_IN.to_owned(),
             shadow: String::new(),
             refresh: Span::secs(5),
             device: "cpu".to_owned(),
@@ -59,6 +62,10 @@ pub struct Catalogue {
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq)]
 enum Source {
+    /// In the program.
+    BuiltIn,
+    /// In a file of the built-in model's kind.
+    Linear(PathBuf),
     /// On another server.
     OpenAi(Box<openai::Settings>),
     /// In a folder of this machine.
@@ -68,18 +75,21 @@ enum Source {
 impl Catalogue {
     /// Reads the configuration; the error names the key and what to do.
     pub fn new(models: &ModelSettings, openai: &openai::Settings) -> Result<Self, String> {
-        let mut sources = BTreeMap::new();
+        let mut sources = BTreeMap::from([(BUILT_IN.to_owned(), Source::BuiltIn)]);
         if !openai.url.is_empty() {
             let mut openai = openai.clone();
             if openai.name.is_empty() {
                 OPENAI.clone_into(&mut openai.name);
             }
-            sources.insert(openai.name.clone(), Source::OpenAi(Box::new(openai)));
+            let name = openai.name.clone();
+            if sources.insert(name.clone(), Source::OpenAi(Box::new(openai))).is_some() {
+                return Err(format!("openai.name: `{name}` is the name of the built-in model"));
+            }
         }
         for entry in &models.available {
             let (name, source) = parse(entry, models)?;
             if sources.insert(name.clone(), source).is_some() {
-                return Err(format!("models.available: `{name}` is there twice"));
+                return Err(format!("models.available: there are two models `{name}`"));
             }
         }
         for name in sources.keys() {
@@ -101,11 +111,18 @@ fn parse(entry: &str, models: &ModelSettings) -> Result<(String, Source), String
     let Some((name, source)) = entry.split_once('=') else { return Err(wrong) };
     let Some((backend, place)) = source.split_once(':') else { return Err(wrong) };
     let (name, place) = (name.trim(), place.trim());
-    if backend.trim() != "burn" {
-        return Err(format!("models.available: `{name}`: there is no back end `{}`", backend.trim()));
-    }
     if place.is_empty() {
         return Err(wrong);
+    }
+    match backend.trim() {
+        "burn" => {}
+        "linear" => return Ok((name.to_owned(), Source::Linear(place.into()))),
+        other => {
+            return Err(format!(
+                "models.available: `{name}`: there is no back end `{other}`; there are `burn` and `linear`, and the \
+                 table `openai` for a model on a server"
+            ));
+        }
     }
     let options = native::Options {
         device: models.device.clone(),
@@ -124,6 +141,14 @@ impl Loader for Catalogue {
 
     async fn load(&self, name: &str) -> Result<Arc<dyn Backend>, String> {
         match self.sources.get(name) {
+            Some(Source::BuiltIn) => Ok(Arc::new(Linear::built_in())),
+            Some(Source::Linear(path)) => {
+                let model = std::fs::read(path).map_err(|error| error.to_string());
+                let model =
+                    model.and_then(|bytes| Linear::from_json(&bytes).map_err(|error| error.to_string()));
+                let model = model.map_err(|error| format!("{}: {error}", path.display()))?;
+                Ok(Arc::new(model.named(name)))
+            }
             Some(Source::OpenAi(settings)) => {
                 let model = OpenAi::connect(settings).await.map_err(|error| error.to_string())?;
                 Ok(Arc::new(model))
@@ -155,7 +180,8 @@ mod tests {
     #[tokio::test]
     async fn a_folder_is_a_model_and_what_is_wrong_with_it_is_said() {
         let catalogue = catalogue("coder = burn:/nowhere/coder").unwrap();
-        assert_eq!(catalogue.names(), ["coder"]);
+        assert_eq!(catalogue.names(), ["coder", "linear"]);
+        assert_eq!(catalogue.load("linear").await.unwrap().info().name, "linear");
         let error = catalogue.load("coder").await.unwrap_err();
         assert!(error.starts_with("/nowhere/coder/config.json: "), "{error}");
         assert_eq!(catalogue.load("other").await.unwrap_err(), "it is not configured");
@@ -168,6 +194,7 @@ mod tests {
             ("coder=burn:", "is not `NAME=BACKEND:WHERE`"),
             ("coder=onnx:/models/coder", "there is no back end `onnx`"),
             ("active=burn:/models/coder", "cannot be a model's name"),
+            ("linear=burn:/models/coder", "two models `linear`"),
         ] {
             let error = catalogue(entry).unwrap_err();
             assert!(error.contains(part), "{error}");

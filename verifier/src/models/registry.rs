@@ -41,6 +41,9 @@ pub enum RegistryError {
     /// It is configured and not in memory.
     #[error("model `{0}` is not loaded; load it first")]
     NotLoaded(String),
+    /// It is in use and still being loaded.
+    #[error("model `{0}` is still being loaded")]
+    Loading(String),
     /// It answers requests or is a shadow.
     #[error("model `{0}` is in use as `{1}`")]
     InUse(String, &'static str),
@@ -82,8 +85,22 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Loads what is to be active: as was decided last, or `active` and `shadow` where nothing was decided yet.
+    /// A registry with what is to be active in memory: as was decided last, or `active` and `shadow` where nothing was
+    /// decided yet.
     pub async fn open(
+        loader: Arc<dyn Loader>,
+        store: Arc<dyn Store>,
+        settings: PipelineSettings,
+        active: &str,
+        shadow: Option<&str>,
+    ) -> Result<Self, RegistryError> {
+        let registry = Self::unloaded(loader, store, settings, active, shadow).await?;
+        registry.load_used().await?;
+        Ok(registry)
+    }
+
+    /// The same with nothing in memory yet; [`Self::load_used`] comes next.
+    pub async fn unloaded(
         loader: Arc<dyn Loader>,
         store: Arc<dyn Store>,
         settings: PipelineSettings,
@@ -92,16 +109,28 @@ impl Registry {
     ) -> Result<Self, RegistryError> {
         let resources = Resources::new(&settings);
         let configured = Aliases { shadow: shadow.map(str::to_owned), ..Aliases::new(active) };
-        let table = Table { loaded: BTreeMap::new(), aliases: configured.clone() };
-        let table = ArcSwap::from_pointee(table);
+        let table = ArcSwap::from_pointee(Table { loaded: BTreeMap::new(), aliases: configured.clone() });
         let registry = Self { table, loader, store, settings, resources, changing: Mutex::new(()) };
-        let aliases = registry.known(registry.decided().await?.map(|(aliases, _)| aliases), &configured);
-        let mut loaded = BTreeMap::new();
+        let decided = registry.decided().await?.map(|(aliases, _)| aliases);
+        let aliases = registry.known(decided, &configured);
         for name in [Some(&aliases.active), aliases.shadow.as_ref()].into_iter().flatten() {
-            loaded.insert(name.clone(), registry.fetch(name).await?);
+            registry.configured(name)?;
         }
-        registry.table.store(Arc::new(Table { loaded, aliases }));
+        registry.table.store(Arc::new(Table { loaded: BTreeMap::new(), aliases }));
         Ok(registry)
+    }
+
+    /// Loads the active model and the shadow, without warming them up.
+    pub async fn load_used(&self) -> Result<(), RegistryError> {
+        let _changing = self.changing.lock().await;
+        let table = self.table();
+        for name in [Some(&table.aliases.active), table.aliases.shadow.as_ref()].into_iter().flatten() {
+            if !self.table.load().loaded.contains_key(name) {
+                let pipeline = self.fetch(name).await?;
+                self.insert(name, pipeline);
+            }
+        }
+        Ok(())
     }
 
     /// The models now.
@@ -126,6 +155,7 @@ impl Registry {
         };
         match table.loaded.get(name) {
             Some(pipeline) => Ok(Arc::clone(pipeline)),
+            None if !table.aliases.of(name).is_empty() => Err(RegistryError::Loading(name.to_owned())),
             None if self.names().iter().any(|known| known == name) => {
                 Err(RegistryError::NotLoaded(name.to_owned()))
             }
@@ -239,10 +269,14 @@ impl Registry {
             .warm_up()
             .await
             .map_err(|error| RegistryError::Broken { name: name.to_owned(), reason: error.to_string() })?;
+        self.insert(name, pipeline);
+        Ok(())
+    }
+
+    fn insert(&self, name: &str, pipeline: Arc<Pipeline>) {
         let mut table = Table::clone(&self.table.load());
         table.loaded.insert(name.to_owned(), pipeline);
         self.table.store(Arc::new(table));
-        Ok(())
     }
 
     /// Stores a change of the aliases and makes it count here.

@@ -9,4 +9,5 @@ mod models;
 mod openapi;
 mod pipeline;
 mod score;
+mod start;
 mod support;
