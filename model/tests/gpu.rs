@@ -27,7 +27,8 @@ impl ModuleVisitor for Collect<'_> {
 
 /// Log-probabilities of the next tokens of two sequences with a shared prefix, and all gradients of a weighted sum.
 fn run(folder: &Path, device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
-    let model = LanguageModel::load(folder, &device.clone().autodiff(), &LoadOptions::default()).expect("loads");
+    let model =
+        LanguageModel::load(folder, &device.clone().autodiff(), &LoadOptions::default()).expect("loads");
     let vocabulary = u32::try_from(model.config().vocab_size).expect("small");
     let tokens: Vec<u32> = (0..40_u32).map(|place| (place * 37 + 11) % vocabulary).collect();
     let layout = Arc::new(Layout::shared(12, &[17, 11]).expect("not empty"));
