@@ -40,7 +40,7 @@ fn settings(active: &str) -> Settings {
     let mut settings = Settings::default();
     settings.http.bind.set_port(0);
     settings.database = Database { url: "sqlite::memory:".to_owned() };
-    settings.models.active = active.to_owned();
+    active.clone_into(&mut settings.models.active);
     settings
 }
 
