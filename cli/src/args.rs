@@ -33,13 +33,13 @@ pub enum Command {
     /// Pick the best candidate of every issue in files or folders, or of a whole pool.
     #[command(after_help = select::EXAMPLES)]
     Select(select::Args),
-    /// Score rows of tokens, texts or conversations with a model.
+    /// Say how likely trajectories resolve their issues, and why; or score rows of tokens and texts.
     #[command(after_help = score::EXAMPLES)]
     Score(score::Args),
     /// Measure every policy on labelled pools.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Args),
-    /// Learn the ranker of the hybrid policy from labelled pools.
+    /// Learn the ranker of the hybrid policy, or the built-in verifier, from labelled pools.
     #[command(after_help = fit::EXAMPLES)]
     Fit(fit::Args),
     /// Fit the probabilities of a verifier to outcomes.

@@ -7,15 +7,17 @@ use anyhow::{Context, Result};
 use selector::eval::{EvalOptions, evaluate};
 use selector::{FitOptions, Policy};
 
-use crate::input::labelled::{self, PoolArgs};
+use crate::input::labelled::PoolArgs;
 use crate::input::shared_args::read_model;
 use crate::output::progress::Progress;
+use crate::verifiers::pools;
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(
     "  entropo eval pool.jsonl.xz                                   every policy; hybrid out of fold, 5 folds\n  \
        entropo eval pools/ --tests tests/ --trajectories runs.tar.xz  several pools with all evidence\n  \
        entropo eval pool.jsonl.xz --sample 16 --seeds 10              16 random candidates an issue, 10 times\n  \
+       entropo eval pools/ --verifier builtin --issues issues.jsonl    with the scores of the built-in verifier\n  \
        entropo eval pool.jsonl.xz --policy hybrid --folds 0           the built-in model as it is\n\n\
      The table: share of issues resolved by a random pick, by simple baselines, by each policy and by the oracle;\n\
      gap closed is (policy - random) / (oracle - random), with a 95 % interval from 2,000 resamples of issues."
@@ -43,6 +45,10 @@ pub struct Args {
     /// Parameters of the hybrid policy for --folds 0
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
+    /// Score the candidates with this verifier first: `builtin`, the address of a service, or the folder of a model.
+    /// Issues that the built-in one was fit on are scored by its members that have not seen them, unless --folds is 0
+    #[arg(long, value_name = "VERIFIER")]
+    pub verifier: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -50,7 +56,7 @@ pub struct Args {
 
 /// Measures and prints.
 pub fn run(args: &Args) -> Result<()> {
-    let pools = labelled::read(&args.pools)?;
+    let pools = pools::scored(&args.pools, args.verifier.as_deref(), args.folds > 1)?;
     let options = EvalOptions {
         folds: args.folds,
         sample: args.sample.map(|sample| sample as usize),

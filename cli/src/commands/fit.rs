@@ -1,17 +1,22 @@
-//! `entropo fit`: learns the ranker of the hybrid policy.
+//! `entropo fit`: learns the ranker of the hybrid policy, or the built-in verifier.
+
+mod verifier;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use selector::{FitOptions, fit as learn};
 
-use crate::input::labelled::{self, PoolArgs};
+use crate::input::labelled::PoolArgs;
 use crate::output::atomic;
 use crate::output::progress::{Progress, say};
+use crate::verifiers::pools;
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(
     "  entropo fit pools/ --tests tests/ --trajectories runs.tar.xz -o model.json\n  \
+       entropo fit pools/ --trajectories runs.tar.xz --issues issues.jsonl --verifier builtin -o model.json\n  \
+       entropo fit pools/ --trajectories runs.tar.xz --issues issues.jsonl --learn verifier -o linear.json\n  \
        entropo select runs/ --model model.json                 use it\n  \
        entropo eval pools/ --folds 5                           what such a model is worth, out of fold"
 );
@@ -22,6 +27,13 @@ pub struct Args {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub pools: PoolArgs,
+    /// What to learn
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub learn: Learn,
+    /// Score the candidates with this verifier first, for the ranker: `builtin` (issues that it was fit on are scored by
+    /// its members that have not seen them), the address of a service, or the folder of a model
+    #[arg(long, value_name = "VERIFIER")]
+    pub verifier: Option<String>,
     /// Where to write the model; `-` for standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
@@ -33,9 +45,22 @@ pub struct Args {
     pub folds: Option<usize>,
 }
 
+/// What is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Learn {
+    /// The ranker of the hybrid policy.
+    #[default]
+    Ranker,
+    /// A linear verifier, as the built-in one.
+    Verifier,
+}
+
 /// Learns and writes.
 pub fn run(args: &Args) -> Result<()> {
-    let pools = labelled::read(&args.pools)?;
+    if args.learn == Learn::Verifier {
+        return verifier::run(args);
+    }
+    let pools = pools::scored(&args.pools, args.verifier.as_deref(), true)?;
     let defaults = FitOptions::default();
     let options = FitOptions {
         l2: args.l2.unwrap_or(defaults.l2),

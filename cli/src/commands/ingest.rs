@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(()) };
     let options = Options { whole: true, labels: Labels::Everything, ..args.read.options() };
-    let evidence = EvidenceFiles { tests: &args.tests, scores: &[] };
+    let evidence = EvidenceFiles { tests: &args.tests, ..EvidenceFiles::default() };
     let issues = gather::from_paths(&args.paths, &evidence, options, args.read.quiet)?.issues;
     let count = issues.len();
     let progress = Progress::new("storing", count, args.read.quiet);

@@ -86,6 +86,6 @@ pub fn run(args: &Args) -> Result<()> {
 
 impl Args {
     fn evidence(&self) -> EvidenceFiles<'_> {
-        EvidenceFiles { tests: &self.tests, scores: &self.scores }
+        EvidenceFiles { tests: &self.tests, scores: &self.scores, issues: &[] }
     }
 }

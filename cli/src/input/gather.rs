@@ -24,6 +24,8 @@ pub struct EvidenceFiles<'a> {
     pub tests: &'a [PathBuf],
     /// Rows of verifier scores.
     pub scores: &'a [PathBuf],
+    /// Texts of issues.
+    pub issues: &'a [PathBuf],
 }
 
 /// What the paths held.
@@ -105,6 +107,10 @@ fn grouped(
         let rows = test_rows(path, options, progress)?;
         contents.tests.extend(rows);
     }
+    for path in evidence.issues {
+        let texts = issue_rows(path, options, progress)?;
+        contents.issues.extend(texts);
+    }
     let mut scores = Vec::new();
     for path in evidence.scores {
         scores.extend(score_rows(path)?);
@@ -143,6 +149,20 @@ fn test_rows(path: &Path, options: Options, progress: &Progress) -> Result<Vec<(
         )));
     }
     Ok(contents.tests)
+}
+
+/// The texts of a file of issues.
+fn issue_rows(path: &Path, options: Options, progress: &Progress) -> Result<Vec<(String, String)>> {
+    let file = InputFile { path: path.to_owned(), name: path.display().to_string(), named: true };
+    let contents = load::load(&[file], Options { format: None, ..options }, progress)?;
+    refuse_or_report(&contents.problems, options, progress)?;
+    if contents.issues.is_empty() {
+        bail!(BadInput(format!(
+            "{}: no texts of issues; a row has instance_id and problem_statement",
+            path.display()
+        )));
+    }
+    Ok(contents.issues)
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! Labelled pools, for measuring and fitting.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -22,33 +23,58 @@ pub struct PoolArgs {
     /// Where the trajectories that the pools' rows name are: a folder, or a tar archive, compressed or not
     #[arg(long, value_name = "PATH")]
     pub trajectories: Option<PathBuf>,
+    /// Texts of issues, for verifiers: rows with instance_id and problem_statement; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub issues: Vec<PathBuf>,
     /// No progress and no notes on standard error
     #[arg(long, short)]
     pub quiet: bool,
 }
 
+/// A pool as it was read.
+#[derive(Debug)]
+pub struct ReadPool {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its name: that of the file without endings.
+    pub name: String,
+    /// Its issues, with the labels beside their candidates.
+    pub issues: BTreeMap<String, Issue>,
+}
+
 /// Reads pools with their labels.
 pub fn read(args: &PoolArgs) -> Result<Vec<LabelledPool>> {
+    read_issues(args, false)?.into_iter().map(finish).collect()
+}
+
+/// Reads pools without joining the labels yet; with `whole`, candidates are kept whole, for verifiers.
+pub fn read_issues(args: &PoolArgs, whole: bool) -> Result<Vec<ReadPool>> {
     let files = pool_files(&args.pools)?;
     let tests: Vec<Vec<PathBuf>> = files.iter().map(|pool| tests_of(pool, &args.tests)).collect();
     let with_tests: Vec<PoolFiles<'_>> = files
         .iter()
         .zip(&tests)
-        .map(|(pool, tests)| PoolFiles { pool, evidence: EvidenceFiles { tests, scores: &[] } })
-        .collect();
-    let options = Options { labels: Labels::Resolved, ..Options::default() };
-    let pools = gather::from_pools(&with_tests, args.trajectories.as_deref(), options, args.quiet)?;
-    files
-        .iter()
-        .zip(pools)
-        .map(|(path, issues)| {
-            let issues: Vec<LabelledIssue> = issues.into_values().map(labelled).collect();
-            if issues.iter().all(|issue| issue.resolved.iter().all(Option::is_none)) {
-                bail!(BadInput(format!("{}: no candidate has a label (field `resolved`)", path.display())));
-            }
-            Ok(LabelledPool { name: name(path), issues })
+        .map(|(pool, tests)| PoolFiles {
+            pool,
+            evidence: EvidenceFiles { tests, scores: &[], issues: &args.issues },
         })
-        .collect()
+        .collect();
+    let options = Options { labels: Labels::Resolved, whole, ..Options::default() };
+    let pools = gather::from_pools(&with_tests, args.trajectories.as_deref(), options, args.quiet)?;
+    Ok(files
+        .into_iter()
+        .zip(pools)
+        .map(|(path, issues)| ReadPool { name: name(&path), path, issues })
+        .collect())
+}
+
+/// Joins the labels to the candidates.
+pub fn finish(pool: ReadPool) -> Result<LabelledPool> {
+    let issues: Vec<LabelledIssue> = pool.issues.into_values().map(labelled).collect();
+    if issues.iter().all(|issue| issue.resolved.iter().all(Option::is_none)) {
+        bail!(BadInput(format!("{}: no candidate has a label (field `resolved`)", pool.path.display())));
+    }
+    Ok(LabelledPool { name: pool.name, issues })
 }
 
 fn labelled(issue: Issue) -> LabelledIssue {

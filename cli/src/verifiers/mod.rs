@@ -1,6 +1,7 @@
 //! Verifiers as this program reaches them: a service, or a model in this process.
 
 mod backend;
+pub mod pools;
 mod score;
 
 pub use backend::BackendScorer;

@@ -33,10 +33,10 @@ pub enum Logits {
 #[command(next_help_heading = "Rows through a model (--raw)")]
 pub struct RawArgs {
     /// Score rows of token ids, texts or conversations as they are
-    #[arg(long, required = true, requires_all = ["model", "input"])]
+    #[arg(long, requires_all = ["model", "input"])]
     pub raw: bool,
-    /// A Hugging Face model folder
-    #[arg(long, value_name = "DIR")]
+    /// The model: a Hugging Face folder, or without --raw also the file of a linear one
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// Rows as JSON lines; `-` is standard input
     #[arg(long, value_name = "FILE")]
@@ -59,7 +59,7 @@ pub struct RawArgs {
     /// Ask the YES/NO judge: the probability of YES after a forced `<judgement>`
     #[arg(long)]
     pub judge: bool,
-    /// End with an error if a row cannot be scored
+    /// End with an error if an input cannot be read or a row cannot be scored
     #[arg(long)]
     pub strict: bool,
     /// Show no progress
