@@ -170,7 +170,7 @@ mod tests {
 
     fn example(patch: &str, turns: usize) -> Example {
         let turn = |at: usize| Turn {
-            role: if at % 2 == 0 { Role::Assistant } else { Role::User },
+            role: if at.is_multiple_of(2) { Role::Assistant } else { Role::User },
             content: format!("```bash\npytest {at}\n```"),
             ..Turn::default()
         };

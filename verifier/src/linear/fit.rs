@@ -306,8 +306,8 @@ mod tests {
     fn samples() -> Vec<Sample> {
         let sample = |number: usize| {
             let issue = number / 4;
-            let resolved = (number * 7 + issue) % 4 == 0;
-            let noisy = number % 11 == 0;
+            let resolved = (number * 7 + issue).is_multiple_of(4);
+            let noisy = number.is_multiple_of(11);
             let facts = |patch: bool| {
                 let mut values = vec![("r_passed", f64::from(u8::from(resolved != noisy))), ("same", 1.0)];
                 if patch {
