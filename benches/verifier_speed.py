@@ -10,7 +10,7 @@ up on two rows and then scores; loading and warming up are not timed. Rounds alt
 table gives medians of the ratios of each round, so that a machine that is busy at times is busy for both.
 
 * single: one row at a time, 12 rows.
-* stream: 32 rows in the order they came; transformers takes them 8 at a time, padded to the longest of the eight.
+* stream: 16 rows in the order they came; transformers takes them 8 at a time, padded to the longest of the eight.
 * shared: 16 candidates after one prefix of 1,024 tokens; transformers takes the whole rows 8 at a time.
 
 Lengths are 256 to 4,096 tokens, log-normal: most are short, a few are long.
@@ -45,7 +45,7 @@ def rows(scenario, small):
     cut = 8 if small else 1
     if scenario == "shared":
         return tokens(1024 // cut), [tokens(n // cut) for n in lengths(16, 5, 64, 1024, 256)]
-    count = 12 if scenario == "single" else 32
+    count = 12 if scenario == "single" else 16
     return [], [tokens(n // cut) for n in lengths(count, 7, 256, 4096, 640)]
 
 
@@ -108,6 +108,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scenario", nargs="+", default=["single", "stream", "shared"])
+    parser.add_argument("--rows", type=int, help="take so many rows only")
     parser.add_argument("--small", action="store_true", help="rows an eighth as long, to try the script out")
     parser.add_argument("--program", default=ROOT / "target/release/examples/score_speed")
     options = parser.parse_args()
@@ -117,6 +118,7 @@ def main():
         print("scenario  side          tokens/s  tokens/processor-s  peak MB   (medians)")
         for scenario in options.scenario:
             prefix, candidates = rows(scenario, options.small)
+            candidates = candidates[: options.rows]
             job = {"model": folder, "scenario": scenario, "threads": options.threads, "prefix": prefix, "rows": candidates}
             tokens = sum(len(prefix) + len(row) for row in candidates)
             theirs, ours = [], []

@@ -1,5 +1,7 @@
 //! Rotary position embedding and SwiGLU.
 
+use rayon::prelude::*;
+
 use crate::raw::{Filler, filled};
 use crate::simd::{exp, vectorised};
 use crate::{CHUNK, row_chunks};
@@ -28,6 +30,12 @@ vectorised! {
     fn gate_up<'a, 'b>(gate: &'a [f32], up: &'a [f32], out: &'a mut Filler<'b>) {
         let up = &up[..gate.len()];
         out.fill(gate.len(), |i| gate[i] / (1.0 + exp(-gate[i])) * up[i]);
+    }
+
+    fn gate_in_place<'a>(gate: &'a mut [f32], up: &'a [f32]) {
+        for (gate, up) in gate.iter_mut().zip(up) {
+            *gate = *gate / (1.0 + exp(-*gate)) * up;
+        }
     }
 
     fn gate_gradient<'a, 'b>(gate: &'a [f32], up: &'a [f32], dy: &'a [f32], out: &'a mut Filler<'b>) {
@@ -63,6 +71,12 @@ pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
         let part = chunk * CHUNK..chunk * CHUNK + lengths[chunk];
         gate_up(&gate[part.clone()], &up[part], out);
     })
+}
+
+/// [`swiglu`] in the place of the gate.
+pub fn swiglu_in_place(gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "gate and up have one shape");
+    gate.par_chunks_mut(CHUNK).zip(up.par_chunks(CHUNK)).for_each(|(gate, up)| gate_in_place(gate, up));
 }
 
 /// Gradients of [`swiglu`] with respect to gate and up.
@@ -104,6 +118,9 @@ mod tests {
         };
         let expected: Vec<f32> = value(&gate, &up).into_iter().map(|v| v as f32).collect();
         assert_close(&swiglu(&gate, &up), &expected, 1e-6);
+        let mut place = gate.clone();
+        swiglu_in_place(&mut place, &up);
+        assert_eq!(place, swiglu(&gate, &up));
         let (d_gate, d_up) = swiglu_backward(&gate, &up, &grad);
         assert_close(&d_gate, &numeric_gradient(&gate, |g| weighted(&value(g, &up), &grad)), 1e-4);
         assert_close(&d_up, &numeric_gradient(&up, |u| weighted(&value(&gate, u), &grad)), 1e-4);

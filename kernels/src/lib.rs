@@ -18,7 +18,7 @@ mod simd;
 mod testing;
 
 pub use attention::Attention;
-pub use elementwise::{rope, swiglu, swiglu_backward};
+pub use elementwise::{rope, swiglu, swiglu_backward, swiglu_in_place};
 pub use head::{TokenStats, token_stats, token_stats_backward};
 pub use layout::{Layout, LayoutError, Node, Span};
 pub use linear::{linear, linear_backward_input, linear_backward_weight, sum_rows};

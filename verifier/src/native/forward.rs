@@ -65,7 +65,6 @@ impl Scorer {
         }
         let forest = Forest::of(&inputs.iter().map(|(ids, _)| *ids).collect::<Vec<_>>());
         let layout = Arc::new(forest.layout().map_err(|error| error.to_string())?);
-        let hidden = self.model.hidden(&forest.tokens, &layout).map_err(|error| error.to_string())?;
         // The heads see only the tokens that are read: turn ends, then the last token, row by row.
         let places: Vec<usize> = inputs
             .iter()
@@ -75,7 +74,8 @@ impl Scorer {
             })
             .map(|(row, position)| forest.place(row, position))
             .collect();
-        let read = self.model.rows(hidden, &places);
+        let read =
+            self.model.hidden_at(&forest.tokens, &layout, &places).map_err(|error| error.to_string())?;
         let out = match &self.reading {
             Reading::Label(_) => self.model.scores(read),
             Reading::Judge(_) => self.model.logits(read),

@@ -52,8 +52,16 @@ impl Fused for Flex {
         tensor(kernels::rope(x.slice(), cos.slice(), sin.slice(), shape[1], half, inverse), shape)
     }
 
-    fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+    fn swiglu(mut gate: FlexTensor, up: FlexTensor) -> FlexTensor {
         let shape = gate.shape();
+        // The gate is the largest matrix of a pass, and mostly nobody else holds it: its place is taken by the result.
+        if gate.is_contiguous()
+            && let Some(values) = gate.try_storage_mut::<f32>()
+            && values.len() == shape.num_elements()
+        {
+            kernels::swiglu_in_place(values, Values::of(up).slice());
+            return gate;
+        }
         tensor(kernels::swiglu(Values::of(gate).slice(), Values::of(up).slice()), shape)
     }
 
