@@ -2,7 +2,8 @@
 """Scores the same rows of tokens with transformers + PyTorch and with this project's model crate, side by side.
 
     cargo build --release -p model --example score_speed
-    python benches/verifier_speed.py [--rounds 3] [--threads 2] [--scenario single stream shared] [--small]
+    cargo build --release -p verifier                                   (for the scenario service alone)
+    python benches/verifier_speed.py [--rounds 3] [--threads 2] [--scenario single stream shared service] [--small]
 
 The model is a Qwen2 reward model of about 100 M parameters with random weights from a seed, single precision, written
 once to a temporary folder that both sides load. Each measurement is a process of its own that loads the model, warms
@@ -12,16 +13,20 @@ table gives medians of the ratios of each round, so that a machine that is busy 
 * single: one row at a time, 12 rows.
 * stream: 16 rows in the order they came; transformers takes them 8 at a time, padded to the longest of the eight.
 * shared: 16 candidates after one prefix of 1,024 tokens; transformers takes the whole rows 8 at a time.
+* service: what the verifier service adds to the model: the time of a POST of one short trajectory over HTTP, which is
+  prepared, queued, computed and answered, less the time that the answer gives for the model. No two are the same.
 
 Lengths are 256 to 4,096 tokens, log-normal: most are short, a few are long.
 """
 import argparse
+import http.client
 import json
 import math
 import os
 import pathlib
 import random
 import resource
+import socket
 import statistics
 import subprocess
 import sys
@@ -91,6 +96,62 @@ def worker(job):
     print(json.dumps({"seconds": seconds, "processor": processor, "peak": peak, "scores": scores}))
 
 
+def add_tokenizer(folder):
+    """One token for every byte: all that the service needs to prepare text for a model of random weights."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={symbol: at + 10 for at, symbol in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tokenizer.save(os.path.join(folder, "tokenizer.json"))
+
+
+def service(folder, options):
+    """Milliseconds that the service adds, of every request."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = [f"http.bind=127.0.0.1:{port}", "database.url=sqlite::memory:", f'models.available=["bench=burn:{folder}"]',
+                "models.active=bench", "log.level=error"]
+    command = [str(options.service)] + [part for setting in settings for part in ("--set", setting)]
+    environment = dict(os.environ, RAYON_NUM_THREADS=str(options.threads))
+    process = subprocess.Popen(command, env=environment)
+    added = []
+    try:
+        for _ in range(600):
+            time.sleep(0.5)
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+                connection.request("GET", "/readyz")
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    break
+            except OSError:
+                pass
+        for number in range(40):
+            candidate = {
+                "candidate_id": f"run-{number}", "exit": "submitted",
+                "turns": [{"role": "assistant", "content": f"I look at file {number}."}],
+                "patch": f"diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = {number}\n",
+            }
+            body = json.dumps({"issue": "`tool --count 0` prints nothing", "candidates": [candidate]})
+            start = time.perf_counter()
+            connection.request("POST", "/v1/score", body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+            seconds = time.perf_counter() - start
+            if answer.status != 200:
+                raise RuntimeError(f"{answer.status}: {text.decode()}")
+            added.append(seconds * 1e3 - json.loads(text)["timings"]["model_ms"])
+    finally:
+        process.terminate()
+        process.wait()
+    return added
+
+
 def measure(command, job):
     environment = dict(os.environ, RAYON_NUM_THREADS=str(job["threads"]), OMP_NUM_THREADS=str(job["threads"]))
     # The job goes through a file: reading it must not cost either side memory that the other does not need.
@@ -107,16 +168,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--scenario", nargs="+", default=["single", "stream", "shared"])
+    parser.add_argument("--scenario", nargs="+", default=["single", "stream", "shared", "service"])
     parser.add_argument("--rows", type=int, help="take so many rows only")
     parser.add_argument("--small", action="store_true", help="rows an eighth as long, to try the script out")
     parser.add_argument("--program", default=ROOT / "target/release/examples/score_speed")
+    parser.add_argument("--service", default=ROOT / "target/release/entropo-verifier")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         parameters = make_model(folder)
         print(f"{parameters / 1e6:.0f} M parameters, {options.threads} threads")
         print("scenario  side          tokens/s  tokens/processor-s  peak MB   (medians)")
         for scenario in options.scenario:
+            if scenario == "service":
+                add_tokenizer(folder)
+                added = sorted(service(folder, options))
+                print(f"service   adds {statistics.median(added):.2f} ms at the median, {added[-2]:.2f} ms at most but one")
+                continue
             prefix, candidates = rows(scenario, options.small)
             candidates = candidates[: options.rows]
             job = {"model": folder, "scenario": scenario, "threads": options.threads, "prefix": prefix, "rows": candidates}

@@ -12,6 +12,10 @@ use server::{
 use tokio_util::sync::CancellationToken;
 use verifier::http::{Settings, start};
 
+// A model's passes take and give back buffers of megabytes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Scores trajectories over HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "entropo-verifier", version, about)]
