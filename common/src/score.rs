@@ -105,7 +105,17 @@ pub struct ScoredBy {
     pub calibrated: bool,
 }
 
+/// Why selection leaves a score aside: see [`ScoredBy::counts_for_patches`].
+pub const BARE_PATCH: &str =
+    "it has no conversation, and of a bare patch the ranker knows more than the built-in verifier";
+
 impl ScoredBy {
+    /// Whether its scores of bare patches are of use to selection. Those of a linear model of facts are not: measured on
+    /// labelled pools, they take from the ranker, which sees each patch against its pool (`docs/linear.md`).
+    pub fn counts_for_patches(&self) -> bool {
+        self.layout != "features-v1"
+    }
+
     /// Name and revision in one word, as selections keep it: `linear@4f0c…`.
     pub fn label(&self) -> String {
         format!("{}@{}", self.name, self.revision)

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::VerifierScore;
+use common::score::BARE_PATCH;
+use common::{Candidate, VerifierScore};
 use rayon::prelude::*;
 use selector::http::{ScoreRequest, Scorer, ScorerError, Scores};
-use verifier::{Backend, BackendError, Example, PrepareOptions, Prepared, RawScore};
+use verifier::{Backend, BackendError, Example, Layout, PrepareOptions, Prepared, RawScore};
 
 /// Tokens that are scored at a time; a longer row goes alone.
 const BATCH: usize = 16_384;
@@ -89,8 +90,13 @@ impl Scorer for BackendScorer {
 fn prepare(model: &dyn Backend, request: &ScoreRequest) -> Vec<Result<Arc<Prepared>, String>> {
     let issue: Arc<str> = request.issue.clone().unwrap_or_default();
     let options = PrepareOptions { max_tokens: None, condense: true };
-    let example = |candidate| Example { issue: Arc::clone(&issue), candidate: Arc::clone(candidate) };
-    let prepare = |candidate| {
+    let example =
+        |candidate: &Arc<Candidate>| Example { issue: Arc::clone(&issue), candidate: Arc::clone(candidate) };
+    let counts = model.info().layout != Layout::FeaturesV1;
+    let prepare = |candidate: &Arc<Candidate>| {
+        if !counts && candidate.trajectory.turns.is_empty() {
+            return Err(BARE_PATCH.to_owned());
+        }
         let prepared = model.prepare(&example(candidate), options);
         prepared.map(Arc::new).map_err(|error| error.to_string())
     };
@@ -117,8 +123,8 @@ fn batches<T>(rows: &[(T, Arc<Prepared>)]) -> impl Iterator<Item = &[(T, Arc<Pre
 mod tests {
     use std::time::Instant;
 
-    use common::{Candidate, Trajectory};
-    use verifier::{Layout, ModelInfo, Payload, PrepareError};
+    use common::Trajectory;
+    use verifier::{ModelInfo, Payload, PrepareError};
 
     use super::*;
 
@@ -162,7 +168,7 @@ mod tests {
             name: "fake".into(),
             revision: "1".into(),
             backend: "fake".into(),
-            layout: Layout::FeaturesV1,
+            layout: Layout::CompactV1,
             max_tokens: 10_000,
             trained,
         })))

@@ -81,5 +81,6 @@ fn of_issue(model: &Linear, issue: &Issue) -> Result<Vec<VerifierScore>> {
             revision: model.info().revision.clone(),
         })
     };
-    issue.whole().map(of).collect()
+    // Bare patches are left to the ranker, as when selecting.
+    issue.whole().filter(|candidate| !candidate.trajectory.turns.is_empty()).map(of).collect()
 }

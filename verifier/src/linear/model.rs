@@ -121,7 +121,7 @@ impl LinearModel {
         Ok(model)
     }
 
-    /// The file's text: one line a fact and a list of weights, numbers as short as they round-trip.
+    /// The file's text.
     pub fn to_json(&self) -> String {
         let mut text =
             serde_json::to_string_pretty(self).expect("finite numbers and strings are serialisable");

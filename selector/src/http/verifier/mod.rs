@@ -10,8 +10,9 @@ use std::{collections::BTreeSet, io, ops::Range, path::PathBuf, sync::Arc, time:
 
 use async_trait::async_trait;
 use common::{
+    Candidate,
     formats::parse_json,
-    score::{ScoreOptions, ScoreRequest as Body, ScoreResponse},
+    score::{BARE_PATCH, ScoreOptions, ScoreRequest as Body, ScoreResponse},
 };
 use futures_util::future::{self, BoxFuture, join_all};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -167,7 +168,7 @@ impl HttpScorer {
             match self.post(asked, run.clone()).await {
                 Ok(reply) => {
                     let candidates = &asked.request.candidates[run];
-                    read(&reply, &candidates.iter().map(|one| one.candidate_id.as_str()).collect())
+                    read(&reply, candidates)
                 }
                 Err(error) if run.len() > 1 && is_of_content(&error) => {
                     let middle = run.start + run.len() / 2;
@@ -192,8 +193,24 @@ impl HttpScorer {
 
 /// The answer of a verifier in this process, joined to the candidates of a request as one over HTTP is.
 pub fn join_scores(request: &ScoreRequest, answer: ScoreResponse) -> Result<Scores, ScorerError> {
-    let wanted: BTreeSet<&str> = request.candidates.iter().map(|one| one.candidate_id.as_str()).collect();
-    Ok(join::join(&wanted, answer)?.into_scores(wanted.len()))
+    Ok(join_to(&request.candidates, answer)?.into_scores(request.candidates.len()))
+}
+
+/// Joins an answer to candidates; scores of bare patches are left aside where they are of no use.
+fn join_to(candidates: &[Arc<Candidate>], mut answer: ScoreResponse) -> Result<Joined, ScorerError> {
+    let wanted: BTreeSet<&str> = candidates.iter().map(|one| one.candidate_id.as_str()).collect();
+    if !answer.model.counts_for_patches() {
+        let bare: BTreeSet<&str> = candidates
+            .iter()
+            .filter(|one| one.trajectory.turns.is_empty())
+            .map(|one| one.candidate_id.as_str())
+            .collect();
+        for entry in answer.scores.iter_mut().filter(|entry| bare.contains(entry.candidate_id.as_str())) {
+            (entry.probability, entry.logit) = (None, None);
+            entry.reason = Some(BARE_PATCH.to_owned());
+        }
+    }
+    join::join(&wanted, answer)
 }
 
 /// Whether the verifier will not read what was sent, or not so much of it.
@@ -210,13 +227,13 @@ fn refused(error: ScorerError, count: usize) -> Result<Joined, ScorerError> {
     Ok(joined)
 }
 
-fn read(reply: &Reply, wanted: &BTreeSet<&str>) -> Result<Joined, ScorerError> {
+fn read(reply: &Reply, candidates: &[Arc<Candidate>]) -> Result<Joined, ScorerError> {
     let wrong = |error: serde_json::Error| {
         ScorerError::Unavailable(format!("its answer is no list of scores: {error}"))
     };
     // Python's NaN is read as null: no score.
     let answer = parse_json(&reply.body).map_err(wrong)?;
-    join::join(wanted, serde_json::from_value(answer).map_err(wrong)?)
+    join_to(candidates, serde_json::from_value(answer).map_err(wrong)?)
 }
 
 fn failed(error: &CallError) -> ScorerError {
