@@ -23,6 +23,7 @@ pub const EXAMPLES: &str = crate::examples!(
        entropo select runs/ --preds preds.json                   the winners as SWE-bench predictions\n  \
        entropo select runs/ --policy majority --min-confidence 0.5\n  \
        entropo select runs/ --verifier http://127.0.0.1:8082     with the scores of a running verifier\n  \
+       entropo select runs/ --no-verifier                        without scores of a verifier\n  \
        entropo select runs/ --server http://127.0.0.1:8080       through a running service\n  \
        entropo select --pool pool.jsonl.xz --trajectories runs.tar.xz --picks picks.jsonl"
 );

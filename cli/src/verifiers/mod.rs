@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use selector::http::{HttpScorer, Scorer, VerifierSettings};
 use server::{Secret, Span};
+use verifier::linear::Linear;
 use verifier::native::{self, Native};
 
 use crate::exit::Usage;
@@ -25,7 +26,8 @@ const DEADLINE: Span = Span::secs(600);
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Scoring")]
 pub struct VerifierArgs {
-    /// Score with a running verifier service, such as http://127.0.0.1:8082, or with a model in a Hugging Face folder
+    /// Score with a running verifier service, such as http://127.0.0.1:8082, or with a model in a Hugging Face folder,
+    /// instead of the built-in one
     #[arg(long, value_name = "URL|FOLDER", env = "ENTROPO_VERIFIER_URL")]
     pub verifier: Option<String>,
     /// API token for the verifier service
@@ -40,16 +42,24 @@ impl VerifierArgs {
     /// The verifier to ask; `None` for none.
     pub fn open(&self) -> Result<Option<Arc<dyn Scorer>>> {
         match &self.verifier {
-            Some(given) if !self.no_verifier => Ok(Some(named(given, self.verifier_token.as_deref())?)),
-            _ => Ok(None),
+            _ if self.no_verifier => Ok(None),
+            Some(given) => named(given, self.verifier_token.as_deref()).map(Some),
+            None => Ok(Some(built_in())),
         }
     }
 }
 
-/// A verifier by the address of a service or the folder of a model.
+/// The verifier that comes with the program.
+pub fn built_in() -> Arc<dyn Scorer> {
+    Arc::new(BackendScorer::new(Arc::new(Linear::built_in())))
+}
+
+/// A verifier by its name (`builtin`), the address of a service or the folder of a model.
 pub fn named(given: &str, token: Option<&str>) -> Result<Arc<dyn Scorer>> {
     let folder = Path::new(given);
-    if given.contains("://") {
+    if given == pools::BUILT_IN {
+        Ok(built_in())
+    } else if given.contains("://") {
         service(given, token)
     } else if folder.is_dir() {
         let model = Native::load(folder, &native::Options::default())?;

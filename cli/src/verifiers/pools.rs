@@ -13,7 +13,7 @@ use crate::input::labelled::{self, PoolArgs, ReadPool};
 use crate::output::progress::{Progress, say};
 
 /// The name of the verifier that comes with the program.
-const BUILT_IN: &str = "builtin";
+pub(super) const BUILT_IN: &str = "builtin";
 
 /// Reads labelled pools and scores their candidates with a verifier, where one is named.
 ///
