@@ -113,7 +113,7 @@ def service(folder, options):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = [f"http.bind=127.0.0.1:{port}", "database.url=sqlite::memory:", f'models.available=["bench=burn:{folder}"]',
+    settings = [f"http.bind=127.0.0.1:{port}", "database.url=sqlite::memory:", f"models.available=bench=burn:{folder}",
                 "models.active=bench", "log.level=error"]
     command = [str(options.service)] + [part for setting in settings for part in ("--set", setting)]
     environment = dict(os.environ, RAYON_NUM_THREADS=str(options.threads))

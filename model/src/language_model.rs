@@ -261,7 +261,7 @@ impl LanguageModel {
         tokens: &[u32],
         layout: &Arc<Layout>,
         places: Option<&[usize]>,
-        keep: impl FnMut(usize, Tensor<3>, Tensor<3>) -> (Tensor<3>, Tensor<3>),
+        keep: impl FnMut(usize, Tensor<3>, Tensor<3>) -> (Tensor<3>, Tensor<3>) + Send,
     ) -> Result<Tensor<2>, InputError> {
         if tokens.is_empty() {
             return Err(InputError::Empty);
@@ -277,7 +277,9 @@ impl LanguageModel {
         let rows =
             places.map(|places| Rows { places: self.places(places), layout: Arc::new(layout.at(places)) });
         let pass = Pass { layout, cos, sin, rows };
-        Ok(self.network.hidden(&self.config, self.ids(tokens), &pass, keep))
+        // On a thread of the pool, which then shares out each operation itself: called from outside, every one of them
+        // would wake the pool and wait to be woken.
+        Ok(rayon::scope(|_| self.network.hidden(&self.config, self.ids(tokens), &pass, keep)))
     }
 
     fn ids(&self, tokens: &[u32]) -> Tensor<1, Int> {
