@@ -168,7 +168,7 @@ fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().expect("a number that was printed is a number")
 }
 
-/// Positions of at most so many samples of each issue of each pool, by a hash of their facts rather than their order.
+/// Positions of at most so many samples of each issue of each pool, drawn by a hash of their place.
 fn chosen(samples: &[Sample], most: usize) -> Vec<usize> {
     let mut by_group: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (at, sample) in samples.iter().enumerate() {
