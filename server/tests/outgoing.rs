@@ -235,8 +235,11 @@ async fn a_server_that_is_gone_is_left_alone_and_found_again() {
 async fn no_more_calls_than_allowed_run_at_a_time() {
     let server = Server::start(vec![Act::Hang]).await;
     let client = server.client_with(|target| target.concurrency = 2);
-    let calls = (0..5).map(|_| post_within(&client, Duration::from_millis(80)));
-    let results = futures_util::future::join_all(calls).await;
-    assert!(results.iter().all(Result::is_err));
+    // The first two hold their places for longer than the others wait for one.
+    let holding = (0..2).map(|_| post_within(&client, Duration::from_secs(2)));
+    let waiting = (0..3).map(|_| post_within(&client, Duration::from_millis(80)));
+    let (holding, waiting) =
+        tokio::join!(futures_util::future::join_all(holding), futures_util::future::join_all(waiting));
+    assert!(holding.iter().chain(&waiting).all(Result::is_err));
     assert_eq!(server.seen(), 2);
 }
