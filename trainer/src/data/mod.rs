@@ -1,12 +1,14 @@
-//! Training data: rows as files and the store have them, before any tokenizer has seen them.
+//! Training data: rows as files and the store have them, and as tokens with those marked that carry a loss.
 
 mod build;
+mod encode;
 mod messages;
 mod read;
 mod row;
 
 pub use self::{
     build::{Choice, Dropped, PairRules, Plan, Run, plan_pairs, plan_runs},
+    encode::{EncodeError, EncodeRules, Encoded, Mask, OverLong, Shortened, Tokens, encode},
     messages::{conversation, split_prompt},
     read::{ReadReport, RowError, RowErrorKind, read_rows},
     row::{Content, Context, Row, Text},
