@@ -1,5 +1,7 @@
 //! Trains policies and verifiers from preferences over whole, tool-using trajectories.
 
 pub mod closed_form;
+pub mod config;
 pub mod data;
 pub mod objectives;
+pub mod run;
