@@ -27,6 +27,7 @@ pub use api::jobs::{Heartbeat, Job, JobState, JobStore, Lease, NewJob};
 pub use api::outcomes::{
     IssueLabels, LabelCursor, LabelledCandidate, NewOutcome, OutcomeStore, RecordedOutcome, labelled_issues,
 };
+pub use api::runs::{Checkpoint, NewCheckpoint, NewRunEvent, RunEvent, RunStore};
 pub use api::selections::{
     Member, NewMember, NewSelection, Page, SelectionCursor, SelectionFilter, SelectionRecord, SelectionStore,
     SelectionSummary,

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::idempotency::Completion;
 use crate::{Result, Timestamp};
 
 /// A job to be queued.
@@ -120,8 +121,9 @@ pub struct Heartbeat {
 /// The queue.
 #[async_trait]
 pub trait JobStore: Send + Sync {
-    /// Queues a job; `Conflict` when its id is taken.
-    async fn enqueue(&self, job: NewJob, now: Timestamp) -> Result<()>;
+    /// Queues a job; `Conflict` when its id is taken. With a completion the answer to the request that asked for it is
+    /// stored with it, or neither is: `Conflict` when that claim was lost.
+    async fn enqueue(&self, job: NewJob, completion: Option<Completion>, now: Timestamp) -> Result<()>;
 
     /// Takes up to `limit` jobs of a kind that are due, for `lease`. No job goes to two callers.
     async fn claim_jobs(
@@ -161,6 +163,14 @@ pub trait JobStore: Send + Sync {
     /// Cancels a job: at once when it is queued; a running one is asked to stop. The state it now has; a job that
     /// has ended stays as it is. `NotFound` when there is none.
     async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<JobState>;
+
+    /// Gives a job back unfinished, to be claimed again at once: the attempt does not count. It is cancelled when that
+    /// was asked for. The state it now has; `Conflict` when the lease was lost.
+    async fn release_job(&self, lease: Lease, now: Timestamp) -> Result<JobState>;
+
+    /// Queues a job again that was cancelled, failed or is dead, for `attempts` more attempts. `Conflict` when it is
+    /// none of these, `NotFound` when there is none.
+    async fn resume_job(&self, id: Uuid, attempts: u32, now: Timestamp) -> Result<()>;
 
     /// Takes expired leases back: queued again, cancelled if that was asked for, or dead when the attempts are used
     /// up. How many there were.

@@ -5,6 +5,7 @@ pub(crate) mod idempotency;
 pub(crate) mod issues;
 pub(crate) mod jobs;
 pub(crate) mod outcomes;
+pub(crate) mod runs;
 pub(crate) mod selections;
 pub(crate) mod settings;
 pub(crate) mod tokens;
@@ -25,6 +26,7 @@ pub trait Store:
     + idempotency::IdempotencyStore
     + tokens::TokenStore
     + jobs::JobStore
+    + runs::RunStore
     + settings::SettingStore
     + Maintenance
     + fmt::Debug

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::rows::{json, word};
 use super::statement::{Row, Statement, Value};
-use super::{Backend, SqlStore};
+use super::{Backend, SqlStore, idempotency};
 use crate::api::candidates::check_key;
-use crate::{Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Timestamp};
+use crate::{Completion, Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Timestamp};
 
 const COLUMNS: &str = "id, kind, payload, state, attempts, max_attempts, run_after, lease_until, worker,
     cancel_requested, progress, result, error, created_at, updated_at, started_at, finished_at";
@@ -40,7 +40,7 @@ fn job(row: &Row) -> Result<Job> {
 }
 
 /// An update by the holder of a lease; parameters go on at 3.
-fn held(set: &str, returning: &str, lease: Lease) -> Statement {
+pub(super) fn held(set: &str, returning: &str, lease: Lease) -> Statement {
     let lost = StoreError::Conflict {
         what: "job",
         id: lease.id.to_string(),
@@ -54,7 +54,7 @@ fn held(set: &str, returning: &str, lease: Lease) -> Statement {
 
 #[async_trait]
 impl<B: Backend> JobStore for SqlStore<B> {
-    async fn enqueue(&self, job: NewJob, now: Timestamp) -> Result<()> {
+    async fn enqueue(&self, job: NewJob, completion: Option<Completion>, now: Timestamp) -> Result<()> {
         check_key("kind", &job.kind)?;
         if job.max_attempts == 0 {
             return Err(StoreError::invalid("max_attempts", "must be at least 1"));
@@ -77,7 +77,11 @@ impl<B: Backend> JobStore for SqlStore<B> {
             .bind(false)
             .bind(now)
             .or_else(taken);
-        self.write_one(insert).await.map(drop)
+        let mut statements = vec![insert];
+        if let Some(completion) = completion {
+            statements.push(idempotency::complete(completion)?);
+        }
+        self.write(statements).await.map(drop)
     }
 
     async fn claim_jobs(
@@ -180,6 +184,28 @@ impl<B: Backend> JobStore for SqlStore<B> {
             Some(row) => row.word("state"),
             None => Err(StoreError::not_found("job", id)),
         }
+    }
+
+    async fn release_job(&self, lease: Lease, now: Timestamp) -> Result<JobState> {
+        let set = "state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+            finished_at = CASE WHEN cancel_requested THEN $3 END,
+            max_attempts = max_attempts + 1, lease_until = NULL, updated_at = $3, run_after = $3";
+        match self.write_one(held(set, "state", lease).bind(now)).await?.first() {
+            Some(row) => row.word("state"),
+            None => Err(StoreError::not_found("job", lease.id)),
+        }
+    }
+
+    async fn resume_job(&self, id: Uuid, attempts: u32, now: Timestamp) -> Result<()> {
+        let state = self.job(id).await?.state;
+        let detail =
+            format!("it is {}, and only a job that ended without being done can go on", word(&state)?);
+        let wrong = StoreError::Conflict { what: "job", id: id.to_string(), detail };
+        let sql = "UPDATE jobs SET state = 'queued', cancel_requested = $4, max_attempts = attempts + $2,
+                finished_at = NULL, updated_at = $3, run_after = $3
+            WHERE id = $1 AND state IN ('cancelled', 'failed', 'dead') RETURNING id";
+        let resume = Statement::new(sql).bind(id).bind(attempts.max(1)).bind(now).bind(false);
+        self.write_one(resume.or_else(wrong)).await.map(drop)
     }
 
     async fn reap(&self, now: Timestamp) -> Result<u64> {

@@ -14,6 +14,7 @@ mod maintenance;
 mod outcomes;
 pub(crate) mod postgres;
 mod rows;
+mod runs;
 mod selections;
 mod settings;
 pub(crate) mod sqlite;

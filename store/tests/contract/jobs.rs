@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use store::{Job, JobState, Lease, NewJob, StoreError, Timestamp};
+use store::{
+    Claim, ClaimRequest, Completion, Job, JobState, Lease, NewJob, StoreError, StoredResponse, Timestamp,
+};
 use uuid::Uuid;
 
 use crate::support::{Fixture, T0, at};
@@ -23,7 +25,7 @@ fn job(kind: &str, run_after: Timestamp, max_attempts: u32) -> NewJob {
 
 async fn queue(f: &Fixture, job: NewJob) -> Uuid {
     let id = job.id;
-    f.store.enqueue(job, T0).await.unwrap();
+    f.store.enqueue(job, None, T0).await.unwrap();
     id
 }
 
@@ -163,7 +165,7 @@ pub(crate) async fn jobs_are_listed_newest_first(f: &Fixture) {
     for i in 0..7 {
         let new = job(if i % 2 == 0 { "train" } else { "score" }, T0, 1);
         ids.push(new.id);
-        f.store.enqueue(new, at(i / 2)).await.unwrap();
+        f.store.enqueue(new, None, at(i / 2)).await.unwrap();
     }
     ids.reverse();
     let listed = |jobs: Vec<Job>| jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
@@ -176,11 +178,55 @@ pub(crate) async fn jobs_are_listed_newest_first(f: &Fixture) {
 
 pub(crate) async fn bad_jobs_are_refused(f: &Fixture) {
     let good = job("train", T0, 1);
-    f.store.enqueue(good.clone(), T0).await.unwrap();
-    assert_lost(&f.store.enqueue(good, T0).await);
+    f.store.enqueue(good.clone(), None, T0).await.unwrap();
+    assert_lost(&f.store.enqueue(good, None, T0).await);
     for wrong in [job("", T0, 1), job("train", T0, 0)] {
-        let error = f.store.enqueue(wrong, T0).await.unwrap_err();
+        let error = f.store.enqueue(wrong, None, T0).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid { .. }), "{error}");
     }
     assert_lost(&f.store.finish_job(Lease { id: Uuid::now_v7(), attempt: 1 }, json!(1), T0).await);
+}
+
+pub(crate) async fn a_job_given_back_keeps_its_attempts(f: &Fixture) {
+    let id = queue(f, job("train", T0, 1)).await;
+    let first = claim_one(f, "train", T0).await.unwrap();
+    assert_eq!(f.store.release_job(first.lease(), at(1)).await.unwrap(), JobState::Queued);
+    assert_lost(&f.store.release_job(first.lease(), at(1)).await);
+    let second = claim_one(f, "train", at(1)).await.unwrap();
+    assert_eq!((second.id, second.attempts, second.max_attempts), (id, 2, 2));
+    f.store.cancel_job(id, at(2)).await.unwrap();
+    assert_eq!(f.store.release_job(second.lease(), at(3)).await.unwrap(), JobState::Cancelled);
+    assert_eq!(f.store.job(id).await.unwrap().finished_at, Some(at(3)));
+}
+
+pub(crate) async fn what_ended_badly_can_go_on(f: &Fixture) {
+    let id = queue(f, job("train", T0, 1)).await;
+    assert_lost(&f.store.resume_job(id, 1, T0).await);
+    f.store.cancel_job(id, at(1)).await.unwrap();
+    f.store.resume_job(id, 2, at(2)).await.unwrap();
+    let claimed = claim_one(f, "train", at(2)).await.unwrap();
+    assert_eq!((claimed.cancel_requested, claimed.finished_at, claimed.max_attempts), (false, None, 2));
+    f.store.fail_job(claimed.lease(), "bad data", None, at(3)).await.unwrap();
+    f.store.resume_job(id, 1, at(4)).await.unwrap();
+    let again = claim_one(f, "train", at(4)).await.unwrap();
+    f.store.finish_job(again.lease(), json!({}), at(5)).await.unwrap();
+    assert_lost(&f.store.resume_job(id, 1, at(6)).await);
+    let missing = f.store.resume_job(Uuid::now_v7(), 1, at(6)).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { what: "job", .. })), "{missing:?}");
+}
+
+pub(crate) async fn a_job_completes_an_idempotent_request(f: &Fixture) {
+    let request = ClaimRequest { scope: "s".to_owned(), key: "k".to_owned(), body_hash: [1; 32] };
+    let Claim::Acquired(held) = f.store.claim(request.clone(), T0, LEASE).await.unwrap() else {
+        panic!("the key is new")
+    };
+    let response = StoredResponse { status: 201, body: b"{}".to_vec(), ..StoredResponse::default() };
+    let completion = Completion { held, response: response.clone(), expires_at: at(100) };
+    let wanted = job("train", T0, 1);
+    f.store.enqueue(wanted.clone(), Some(completion.clone()), T0).await.unwrap();
+    assert_eq!(f.store.claim(request, at(1), LEASE).await.unwrap(), Claim::Done(response));
+    // The claim is used up: neither the job nor the answer is stored.
+    let late = job("train", T0, 1);
+    assert!(f.store.enqueue(late.clone(), Some(completion), T0).await.is_err());
+    assert!(f.store.job(late.id).await.is_err() && f.store.job(wanted.id).await.is_ok());
 }

@@ -13,6 +13,7 @@ mod idempotency;
 mod jobs;
 mod migrations;
 mod outcomes;
+mod runs;
 mod selections;
 mod settings;
 mod support;
@@ -79,7 +80,10 @@ contract! {
         errors_are_retried_until_the_attempts_are_used_up,
         jobs_are_cancelled,
         jobs_are_listed_newest_first,
-        bad_jobs_are_refused;
+        bad_jobs_are_refused,
+        a_job_given_back_keeps_its_attempts,
+        what_ended_badly_can_go_on,
+        a_job_completes_an_idempotent_request;
     migrations:
         a_fresh_store_has_every_migration,
         a_schema_of_another_version_is_refused,
@@ -93,6 +97,11 @@ contract! {
         outcomes_complete_an_idempotent_request,
         labelled_candidates_come_issue_by_issue,
         labelled_candidates_tell_what_pairs_need;
+    runs:
+        events_are_numbered_without_gaps,
+        only_the_holder_of_the_lease_reports,
+        writers_at_once_get_numbers_of_their_own,
+        checkpoints_are_registered_replaced_and_forgotten;
     selections:
         a_selection_comes_back_as_it_was,
         a_selection_without_candidates_is_stored,
@@ -123,6 +132,7 @@ fn no_test_is_forgotten() {
         include_str!("jobs.rs"),
         include_str!("migrations.rs"),
         include_str!("outcomes.rs"),
+        include_str!("runs.rs"),
         include_str!("selections.rs"),
         include_str!("settings.rs"),
         include_str!("tokens.rs"),
