@@ -12,6 +12,7 @@ pub mod layout;
 mod linear;
 pub mod mapped;
 mod norm;
+pub mod optimizer;
 mod raw;
 mod simd;
 #[cfg(test)]

@@ -31,6 +31,11 @@ pub fn cpu() -> Device {
     Device::flex()
 }
 
+/// Whether this is the processor, with gradients recorded or without.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    crate::ops::on_cpu(device.as_dispatch())
+}
+
 /// A device by its name: `cpu`, `cuda` or `cuda:N`, `wgpu` or `wgpu:N`, `vulkan`.
 pub fn parse(name: &str) -> Result<Device, DeviceError> {
     let (kind, index) = match name.split_once(':') {

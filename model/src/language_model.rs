@@ -10,7 +10,7 @@ use kernels::Layout;
 
 use crate::{
     config::{Config, Head},
-    network::{Angles, KvCache, Network, ParameterVisitor, Pass, Rows, single},
+    network::{Angles, KvCache, Network, ParameterMapper, ParameterVisitor, Pass, Rows, single},
     ops::{self, TokenStats},
     weights::{self, Check, Checkpoint, Dtype, LoadError, Random, Reader, SaveError, SaveOptions},
 };
@@ -180,6 +180,21 @@ impl LanguageModel {
         &self.device
     }
 
+    /// Comes before the names of the decoder's parameters.
+    pub(crate) fn prefix(&self) -> &'static str {
+        self.prefix
+    }
+
+    /// The same model on another device of the same kind, which records gradients.
+    pub(crate) fn on_autodiff(self, device: Device) -> Self {
+        Self { network: self.network.train(), device, ..self }
+    }
+
+    /// The same model with its parameters exchanged, those of adapters included.
+    pub(crate) fn exchange<M: ParameterMapper>(self, mapper: &mut M) -> Self {
+        Self { network: self.network.exchange(self.prefix, mapper), ..self }
+    }
+
     /// Its parameters.
     pub fn network(&self) -> &Network {
         &self.network
@@ -224,6 +239,17 @@ impl LanguageModel {
         layout: &Arc<Layout>,
         places: &[usize],
     ) -> Result<Tensor<2>, InputError> {
+        self.check_places(tokens, layout, places)?;
+        self.read(tokens, layout, Some(places), |_, k, v| (k, v))
+    }
+
+    /// Whether these rows of such a pass can be computed.
+    pub(crate) fn check_places(
+        &self,
+        tokens: &[u32],
+        layout: &Layout,
+        places: &[usize],
+    ) -> Result<(), InputError> {
         if layout.keys() != layout.queries() {
             return Err(InputError::Keys { keys: layout.keys(), queries: layout.queries() });
         }
@@ -233,7 +259,29 @@ impl LanguageModel {
         if places.is_empty() {
             return Err(InputError::Empty);
         }
-        self.read(tokens, layout, Some(places), |_, k, v| (k, v))
+        self.check_tokens(tokens, layout)
+    }
+
+    fn check_tokens(&self, tokens: &[u32], layout: &Layout) -> Result<(), InputError> {
+        if tokens.is_empty() {
+            return Err(InputError::Empty);
+        }
+        if tokens.len() != layout.queries() {
+            return Err(InputError::Count { tokens: tokens.len(), queries: layout.queries() });
+        }
+        let vocabulary = self.config.vocabulary;
+        match tokens.iter().enumerate().find(|(_, id)| **id as usize >= vocabulary) {
+            Some((index, &id)) => Err(InputError::Vocabulary { index, id, vocabulary }),
+            None => Ok(()),
+        }
+    }
+
+    /// What all layers of a pass over this layout share.
+    pub(crate) fn pass<'a>(&self, layout: &'a Arc<Layout>, places: Option<&[usize]>) -> Pass<'a> {
+        let (cos, sin) = self.angles.rows(&layout.positions(), &self.device);
+        let rows =
+            places.map(|places| Rows { places: self.places(places), layout: Arc::new(layout.at(places)) });
+        Pass { layout, cos, sin, rows }
     }
 
     /// Hidden states `[T, hidden]` of tokens that follow those in the cache, which are added to it. The model must not
@@ -263,26 +311,14 @@ impl LanguageModel {
         places: Option<&[usize]>,
         keep: impl FnMut(usize, Tensor<3>, Tensor<3>) -> (Tensor<3>, Tensor<3>) + Send,
     ) -> Result<Tensor<2>, InputError> {
-        if tokens.is_empty() {
-            return Err(InputError::Empty);
-        }
-        if tokens.len() != layout.queries() {
-            return Err(InputError::Count { tokens: tokens.len(), queries: layout.queries() });
-        }
-        let vocabulary = self.config.vocabulary;
-        if let Some((index, &id)) = tokens.iter().enumerate().find(|(_, id)| **id as usize >= vocabulary) {
-            return Err(InputError::Vocabulary { index, id, vocabulary });
-        }
-        let (cos, sin) = self.angles.rows(&layout.positions(), &self.device);
-        let rows =
-            places.map(|places| Rows { places: self.places(places), layout: Arc::new(layout.at(places)) });
-        let pass = Pass { layout, cos, sin, rows };
+        self.check_tokens(tokens, layout)?;
+        let pass = self.pass(layout, places);
         // On a thread of the pool, which then shares out each operation itself: called from outside, every one of them
         // would wake the pool and wait to be woken.
         Ok(rayon::scope(|_| self.network.hidden(&self.config, self.ids(tokens), &pass, keep)))
     }
 
-    fn ids(&self, tokens: &[u32]) -> Tensor<1, Int> {
+    pub(crate) fn ids(&self, tokens: &[u32]) -> Tensor<1, Int> {
         // Vocabularies are below 2³⁰.
         let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
         Tensor::from_data(TensorData::new(ids, [tokens.len()]), &self.device)

@@ -12,6 +12,7 @@ pub mod network;
 pub mod ops;
 pub mod raw;
 pub mod tokenizer;
+pub mod training;
 pub mod weights;
 
 pub use burn::tensor::Device;

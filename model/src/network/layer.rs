@@ -8,7 +8,7 @@ use burn::{
 };
 use kernels::Layout;
 
-use super::{Norm, Projection, single};
+use super::{Adapter, Norm, Projection, single};
 use crate::{
     config::Config,
     ops::{self, AttentionOptions},
@@ -38,7 +38,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Those of `x` that are read.
-    fn of(rows: Option<&Self>, x: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn of(rows: Option<&Self>, x: Tensor<2>) -> Tensor<2> {
         match rows {
             Some(rows) => x.select(0, rows.places.clone()),
             None => x,
@@ -47,7 +47,7 @@ impl Rows {
 }
 
 #[derive(Module, Debug)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     input_layernorm: Norm,
     self_attn: Attention,
     post_attention_layernorm: Norm,
@@ -104,9 +104,40 @@ impl Layer {
         Self { input_layernorm, self_attn, post_attention_layernorm, mlp }
     }
 
+    /// The projections, by their names within the layer.
+    pub(crate) fn projections(&mut self) -> [(&'static str, &mut Projection); 7] {
+        let Self { self_attn, mlp, .. } = self;
+        [
+            ("self_attn.q_proj", &mut self_attn.q_proj),
+            ("self_attn.k_proj", &mut self_attn.k_proj),
+            ("self_attn.v_proj", &mut self_attn.v_proj),
+            ("self_attn.o_proj", &mut self_attn.o_proj),
+            ("mlp.gate_proj", &mut mlp.gate_proj),
+            ("mlp.up_proj", &mut mlp.up_proj),
+            ("mlp.down_proj", &mut mlp.down_proj),
+        ]
+    }
+
+    /// The adapters, by the names of their projections within the layer.
+    pub(crate) fn adapters(&self) -> Vec<(&'static str, &Adapter)> {
+        let Self { self_attn, mlp, .. } = self;
+        let all = [
+            ("self_attn.q_proj", &self_attn.q_proj),
+            ("self_attn.k_proj", &self_attn.k_proj),
+            ("self_attn.v_proj", &self_attn.v_proj),
+            ("self_attn.o_proj", &self_attn.o_proj),
+            ("mlp.gate_proj", &mlp.gate_proj),
+            ("mlp.up_proj", &mlp.up_proj),
+            ("mlp.down_proj", &mlp.down_proj),
+        ];
+        all.into_iter()
+            .filter_map(|(name, part)| part.adapter.as_ref().map(|adapter| (name, adapter)))
+            .collect()
+    }
+
     /// x `[T, hidden]`; `keep` is given the new keys and values and returns those that attention is to see. With
     /// `rows`, the result has those alone.
-    pub(super) fn forward(
+    pub(crate) fn forward(
         &self,
         x: Tensor<2>,
         config: &Config,

@@ -1,5 +1,6 @@
 //! The decoder: parameters under the names of Hugging Face checkpoints, and the forward pass over packed tokens.
 
+mod adapter;
 mod angles;
 mod cache;
 mod layer;
@@ -10,10 +11,13 @@ use burn::{
     tensor::{DType, Int, Tensor},
 };
 
+pub use adapter::Adapter;
+pub(crate) use adapter::Dropout;
 pub(crate) use angles::Angles;
 pub use cache::KvCache;
-use layer::Layer;
+pub(crate) use layer::Layer;
 pub(crate) use layer::{Pass, Rows};
+pub(crate) use names::ParameterMapper;
 pub use names::ParameterVisitor;
 
 use crate::{
@@ -34,6 +38,8 @@ pub struct Projection {
     pub weight: Param<Tensor<2>>,
     /// `[out]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// What is trained in place of the matrix, if the model has adapters.
+    pub adapter: Option<Adapter>,
 }
 
 impl Projection {
@@ -41,12 +47,17 @@ impl Projection {
         Self {
             weight: Param::from_tensor(source.tensor(&format!("{name}.weight"), shape)),
             bias: bias.then(|| Param::from_tensor(source.tensor(&format!("{name}.bias"), [shape[0]]))),
+            adapter: None,
         }
     }
 
     /// x `[T, in]` → `[T, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        ops::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let bias = self.bias.as_ref().map(Param::val);
+        match &self.adapter {
+            None => ops::linear(x, self.weight.val(), bias),
+            Some(adapter) => ops::linear(x.clone(), self.weight.val(), bias) + adapter.forward(x),
+        }
     }
 }
 
@@ -62,7 +73,7 @@ impl Norm {
         Self { weight: Param::from_tensor(source.tensor(&format!("{name}.weight"), [size])) }
     }
 
-    fn forward<const N: usize>(&self, x: Tensor<N>, epsilon: f64) -> Tensor<N> {
+    pub(crate) fn forward<const N: usize>(&self, x: Tensor<N>, epsilon: f64) -> Tensor<N> {
         let dtype = x.dtype();
         ops::rms_norm(single(x), single(self.weight.val()), epsilon).cast(dtype)
     }
@@ -80,7 +91,7 @@ pub struct Embedding {
 pub struct Decoder {
     /// The embedding of tokens.
     pub embed_tokens: Embedding,
-    layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     /// The norm after the last layer.
     pub norm: Norm,
 }

@@ -13,6 +13,7 @@ use burn::{
     backend::Dispatch,
     tensor::{Int, Tensor},
 };
+pub(crate) use fused::on_cpu;
 use fused::{Fused, takes};
 use kernels::Layout;
 

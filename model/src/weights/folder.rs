@@ -26,13 +26,13 @@ const COMPANIONS: [&str; 11] = [
 ];
 
 /// A name in the same folder, on the same disk, that no other process uses.
-pub(super) fn beside(dir: &Path, what: &str) -> PathBuf {
+pub(crate) fn beside(dir: &Path, what: &str) -> PathBuf {
     let name = dir.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     dir.with_file_name(format!(".{name}.{what}-{}", std::process::id()))
 }
 
 /// Puts a finished folder into its place; one that was there is moved aside first and deleted afterwards.
-pub(super) fn replace(finished: &Path, dir: &Path) -> Result<(), SaveError> {
+pub(crate) fn replace(finished: &Path, dir: &Path) -> Result<(), SaveError> {
     let io = |error| SaveError::Io { path: dir.to_owned(), error };
     let old = beside(dir, "old");
     let replaced = dir.exists();
@@ -56,7 +56,7 @@ pub(super) fn replace(finished: &Path, dir: &Path) -> Result<(), SaveError> {
 }
 
 /// Writes a JSON file, down to the disk.
-pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
     let io = |error| SaveError::Io { path: path.to_owned(), error };
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| io(error.into()))?;
     text.push(b'\n');

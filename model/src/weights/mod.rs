@@ -6,6 +6,7 @@ mod folder;
 mod random;
 mod reader;
 mod save;
+mod tensor_file;
 
 use std::path::PathBuf;
 
@@ -15,10 +16,12 @@ use crate::config::ConfigError;
 
 pub use convert::Dtype;
 pub use files::{Checkpoint, inspect};
-pub(crate) use random::Random;
+pub(crate) use folder::{beside, replace, write_json};
+pub(crate) use random::{Random, mixed, stream};
 pub(crate) use reader::{Check, Reader};
 pub(crate) use save::save;
 pub use save::{SaveError, SaveOptions};
+pub use tensor_file::{TensorFile, TensorFileError};
 
 /// Where the tensors of a model come from: one place names them, and checking, reading and random initialisation
 /// follow it.

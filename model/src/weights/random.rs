@@ -13,22 +13,36 @@ pub(crate) struct Random {
     pub(crate) device: Device,
 }
 
-/// SplitMix64.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
+/// One output of SplitMix64 for a state: a number in which every bit depends on every bit of the state.
+pub(crate) fn mixed(state: u64) -> u64 {
+    let mut z = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
 
+fn next(state: &mut u64) -> u64 {
+    let number = mixed(*state);
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    number
+}
+
+/// A stream of its own for every name (FNV-1a), so that a tensor does not depend on those before it.
+pub(crate) fn stream(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
 impl Random {
+    /// Values of a uniform distribution over (−bound, bound).
+    pub(crate) fn uniform(&self, name: &str, count: usize, bound: f64) -> Vec<f32> {
+        let mut state = self.seed ^ stream(name);
+        let mut uniform = || ((next(&mut state) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        (0..count).map(|_| ((2.0 * uniform() - 1.0) * bound) as f32).collect()
+    }
+
     fn normal(&self, name: &str, count: usize) -> Vec<f32> {
-        // A stream of its own for every name (FNV-1a), so that a tensor does not depend on those before it.
-        let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-        });
-        let mut state = self.seed ^ hash;
+        let mut state = self.seed ^ stream(name);
         let mut uniform = || ((next(&mut state) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
         let mut values = Vec::with_capacity(count + 1);
         while values.len() < count {

@@ -25,7 +25,7 @@ pub(super) fn takes<const N: usize>(x: &Tensor<N>) -> bool {
     x.dtype() == DType::F32 && on_cpu(x.device().as_dispatch())
 }
 
-fn on_cpu(device: &DispatchDevice) -> bool {
+pub(crate) fn on_cpu(device: &DispatchDevice) -> bool {
     match device {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(device) => on_cpu(&device.clone().inner()),
