@@ -119,10 +119,10 @@ fn dependencies_point_one_way() {
         ("server", &["common", "store"]),
         ("kernels", &[]),
         ("model", &["kernels"]),
-        ("trainer", &["common", "patch", "store", "server", "model"]),
+        ("trainer", &["common", "patch", "store", "server", "model", "verifier"]),
         ("verifier", &["common", "patch", "store", "server", "model"]),
         ("selector", &["common", "patch", "store", "server"]),
-        ("cli", &["common", "patch", "store", "server", "model", "verifier", "selector"]),
+        ("cli", &["common", "patch", "store", "server", "model", "trainer", "verifier", "selector"]),
         ("tests", &["cli"]),
     ]);
     for name in CRATES {

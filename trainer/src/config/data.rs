@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use verifier::Layout;
 
 use super::FieldProblem;
 use crate::data::{EncodeRules, Mask, OverLong};
@@ -33,6 +34,10 @@ pub struct DataConfig {
     /// Refuse rows in which a turn is rendered differently once others follow. Default false.
     #[serde(default)]
     pub refuse_unstable: bool,
+    /// How candidates are laid out for a verifier: `compact-v1` or `judge-v1`. Default: what the model's `entropo.json`
+    /// names, else `compact-v1`.
+    #[serde(default)]
+    pub layout: Option<Layout>,
     /// `shuffled` (the default: anew in every epoch, by the seed) or `fixed`: the order of the files in every epoch.
     #[serde(default, alias = "train_sampling_strategy")]
     pub order: RowOrder,
@@ -66,6 +71,8 @@ impl DataConfig {
             max_tokens: self.max_tokens,
             over_long: self.over_long,
             refuse_unstable: self.refuse_unstable,
+            max_prompt_tokens: self.max_prompt_tokens,
+            layout: self.layout,
         }
     }
 

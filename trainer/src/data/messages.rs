@@ -28,6 +28,26 @@ pub fn split_prompt(mut messages: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
     (messages, rest)
 }
 
+/// Undoes in a message what tables do to tool calls: arguments that are JSON text become the object that templates
+/// print, and keys that are null, which a table gives to every call, go.
+pub fn clean(message: &mut Value) {
+    let Some(Value::Array(calls)) = message.get_mut("tool_calls") else { return };
+    for call in calls.iter_mut().filter_map(Value::as_object_mut) {
+        call.retain(|_, value| !value.is_null());
+        let function = match call.get_mut("function") {
+            Some(Value::Object(function)) => function,
+            _ => call,
+        };
+        if let Some(Value::String(text)) = function.get("arguments")
+            && let Ok(object @ Value::Object(_)) = serde_json::from_str(text)
+        {
+            function.insert("arguments".to_owned(), object);
+        } else if let Some(Value::Object(arguments)) = function.get_mut("arguments") {
+            arguments.retain(|_, value| !value.is_null());
+        }
+    }
+}
+
 fn message(index: usize, turn: &Turn) -> Value {
     let role = match turn.role {
         Role::System => "system",
@@ -86,6 +106,25 @@ mod tests {
                 {"id": "call_2_1", "type": "function", "function": {"name": "raw", "arguments": "ls -l"}}]})
         );
         assert_eq!(messages[3]["tool_call_id"], "call_2_0");
+    }
+
+    #[test]
+    fn what_tables_do_to_tool_calls_is_undone() {
+        let call = |arguments: Value| {
+            json!({"role": "assistant", "tool_calls": [{"id": null, "type": "function", "function": {
+                "name": "bash", "arguments": arguments}}]})
+        };
+        let cleaned = |arguments: Value| {
+            let mut message = call(arguments);
+            clean(&mut message);
+            message["tool_calls"][0].clone()
+        };
+        let is = |arguments: Value| json!({"type": "function", "function": {"name": "bash", "arguments": arguments}});
+        assert_eq!(cleaned(json!({"command": "ls", "path": null})), is(json!({"command": "ls"})));
+        // What the policy wrote itself stays, null included.
+        let text = "{\"command\": \"ls\", \"path\": null}";
+        assert_eq!(cleaned(json!(text)), is(json!({"command": "ls", "path": null})));
+        assert_eq!(cleaned(json!("ls -l")), is(json!("ls -l")));
     }
 
     #[test]

@@ -8,8 +8,10 @@ mod row;
 
 pub use self::{
     build::{Choice, Dropped, PairRules, Plan, Run, plan_pairs, plan_runs},
-    encode::{EncodeError, EncodeRules, Encoded, Mask, OverLong, Shortened, Tokens, encode},
-    messages::{conversation, split_prompt},
+    encode::{
+        EncodeError, EncodeRules, Encoded, Encoder, Judged, Mask, OverLong, Shortened, Tokens, mismatched,
+    },
+    messages::{clean, conversation, split_prompt},
     read::{ReadReport, RowError, RowErrorKind, read_rows},
-    row::{Content, Context, Row, Text},
+    row::{Content, Context, Row, Text, unpaired},
 };

@@ -1,5 +1,6 @@
 //! One row of training data.
 
+use common::Candidate;
 use serde_json::{Map, Value};
 
 /// A text, or chat messages in the form that chat templates take (`role`, `content`, `tool_calls`, …).
@@ -49,6 +50,13 @@ pub enum Content {
         /// What is imitated.
         completion: Text,
     },
+    /// Candidates of one issue, for a verifier.
+    Candidates {
+        /// The text of the issue; empty where the candidates hold it.
+        issue: String,
+        /// The candidates, and whether each resolves the issue.
+        candidates: Vec<(Candidate, bool)>,
+    },
 }
 
 /// What a chat template needs besides the messages.
@@ -73,4 +81,69 @@ pub struct Row {
     pub context: Context,
     /// By how much the chosen score is to exceed the rejected one (reward models).
     pub margin: Option<f64>,
+}
+
+/// Rows in the batches that TRL unpairs at once.
+const BATCH: usize = 1000;
+
+/// Pairs as two labelled rows each; other rows stay. As in TRL, of every 1,000 rows first all chosen continuations come,
+/// then all rejected ones.
+pub fn unpaired(rows: Vec<Row>) -> Vec<Row> {
+    let mut single = Vec::with_capacity(rows.len() * 2);
+    let mut rejections = Vec::new();
+    for (at, row) in rows.into_iter().enumerate() {
+        if at % BATCH == 0 {
+            single.append(&mut rejections);
+        }
+        match row.content {
+            Content::Pair { prompt, chosen, rejected } => {
+                let labelled = |completion, desirable| Row {
+                    content: Content::Labelled { prompt: prompt.clone(), completion, desirable },
+                    instance_id: row.instance_id.clone(),
+                    context: row.context.clone(),
+                    ..row
+                };
+                single.push(labelled(chosen, true));
+                rejections.push(labelled(rejected, false));
+            }
+            _ => single.push(row),
+        }
+    }
+    single.append(&mut rejections);
+    single
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_become_two_rows_each_chosen_ones_first() {
+        let text = |text: String| Text::Plain(text);
+        let pair = |line: usize| Row {
+            line,
+            instance_id: None,
+            content: Content::Pair {
+                prompt: text("p".to_owned()),
+                chosen: text(format!("c{line}")),
+                rejected: text(format!("r{line}")),
+            },
+            context: Context::default(),
+            margin: None,
+        };
+        let rows = unpaired((0..=BATCH).map(pair).collect());
+        let said: Vec<(&str, bool)> = rows
+            .iter()
+            .filter_map(|row| match &row.content {
+                Content::Labelled { completion: Text::Plain(text), desirable, .. } => {
+                    Some((text.as_str(), *desirable))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said.len(), 2 * (BATCH + 1));
+        assert_eq!(said[..2], [("c0", true), ("c1", true)]);
+        assert_eq!(said[BATCH], ("r0", false));
+        assert_eq!(said[2 * BATCH..], [("c1000", true), ("r1000", false)]);
+    }
 }

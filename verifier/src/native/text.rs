@@ -67,7 +67,7 @@ impl Reader {
     }
 
     /// The tokenizer.
-    pub(super) fn tokenizer(&self) -> &Tokenizer {
+    pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
@@ -99,7 +99,7 @@ impl Reader {
     }
 
     /// Prepares a document within the limit, whole or condensed.
-    pub(super) fn prepare(
+    pub fn prepare(
         &self,
         document: Document<'_>,
         candidate: &str,

@@ -14,13 +14,20 @@ const LAST: usize = 4;
 /// Bytes that are taken for a token when savings are estimated; few, so that rather one too few is replaced at a time.
 const BYTES_PER_TOKEN: usize = 6;
 
-/// Replaces the oldest long observations (user and tool turns after the prompt, none of the last four turns) until about
+/// Leading messages that are never condensed: the prompt, and all up to the first message of the user, which is the
+/// issue where a row has no prompt of its own.
+pub(super) fn kept(messages: &[Value], prompt_turns: usize) -> usize {
+    let issue = messages.iter().position(|message| message["role"] == "user").map_or(0, |at| at + 1);
+    prompt_turns.max(issue)
+}
+
+/// Replaces the oldest long observations (user and tool turns after the first `kept`, none of the last four turns) until about
 /// `tokens` tokens are saved. The number of those replaced; 0 when there are none left.
-pub(super) fn oldest(messages: &mut [Value], prompt_turns: usize, tokens: usize) -> usize {
+pub(super) fn oldest(messages: &mut [Value], kept: usize, tokens: usize) -> usize {
     let end = messages.len().saturating_sub(LAST);
     let mut saved = 0;
     let mut replaced = 0;
-    for message in messages.iter_mut().take(end).skip(prompt_turns) {
+    for message in messages.iter_mut().take(end).skip(kept) {
         if saved >= tokens {
             break;
         }

@@ -32,7 +32,7 @@ pub struct Shortened {
     pub tokens: usize,
 }
 
-/// Tokens of a conversation within the rules' limit, if they can be had.
+/// Tokens of a conversation, condensed as far as the rules' limit needs it and condensing can.
 pub(super) fn fit(
     rules: EncodeRules,
     mut messages: Vec<Value>,
@@ -41,14 +41,15 @@ pub(super) fn fit(
 ) -> Result<Tokens, EncodeError> {
     let whole = tokens(&messages)?;
     if whole.ids.len() <= rules.max_tokens || rules.over_long != OverLong::Condense {
-        return Ok(cut(rules, whole));
+        return Ok(whole);
     }
+    let kept_turns = condense::kept(&messages, prompt_turns);
     let full = whole.ids.len();
     let mut best = whole;
     let mut observations = 0;
     // Replacing one after the other would tokenise the row as often; estimated savings say how many to take at once.
     while best.ids.len() > rules.max_tokens {
-        let replaced = condense::oldest(&mut messages, prompt_turns, best.ids.len() - rules.max_tokens);
+        let replaced = condense::oldest(&mut messages, kept_turns, best.ids.len() - rules.max_tokens);
         if replaced == 0 {
             break;
         }
@@ -87,6 +88,10 @@ pub(super) fn cut(rules: EncodeRules, mut tokens: Tokens) -> Tokens {
         before += range.len();
     }
     tokens.prompt = tokens.prompt.min(keep[0].len());
+    if rules.over_long == OverLong::CutRight {
+        let ids = tokens.ids[limit..].iter().copied();
+        tokens.cut_off = ids.zip(tokens.trained[limit..].iter().copied()).collect();
+    }
     tokens.shortened.tokens += length - limit;
     Tokens { ids, trained, turn_ends, ..tokens }
 }

@@ -4,16 +4,23 @@
 //! ends each, at every turn of the continuation. Observations, other turns, role headers and the template's glue never
 //! are. [`Mask::Completion`] trains every token of the continuation, as TRL does, and exists to compare with it.
 
+mod candidates;
 mod condense;
+mod conversation;
+mod encoder;
+mod error;
 mod fit;
+mod mismatch;
 
-use model::{ChatError, ChatRequest, Tokenizer, TokenizerError};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use verifier::Layout;
 
-use super::{Content, Context, Row, Text};
-
-pub use fit::{OverLong, Shortened};
+pub use self::{
+    encoder::Encoder,
+    error::EncodeError,
+    fit::{OverLong, Shortened},
+    mismatch::mismatched,
+};
 
 /// Which tokens of a continuation carry a loss.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +29,8 @@ pub enum Mask {
     /// What the policy wrote.
     #[default]
     Policy,
-    /// Everything after the prompt, observations included: what TRL trains.
+    /// Everything after the prompt, observations included, and messages go to the template as they stand: what TRL
+    /// trains.
     Completion,
 }
 
@@ -34,16 +42,27 @@ pub struct EncodeRules {
     pub mask: Mask,
     /// The longest sequence in tokens, prompt included.
     pub max_tokens: usize,
-    /// What happens to longer ones.
+    /// The longest prompt in tokens; rows with a longer one are dropped.
+    pub max_prompt_tokens: Option<usize>,
+    /// What happens to rows that are longer than `max_tokens`.
     pub over_long: OverLong,
     /// Refuse rows in which a turn is rendered differently once others follow, although its tokens can be found: the
     /// policy is then trained on another context than it had.
     pub refuse_unstable: bool,
+    /// How candidates are laid out for a verifier; what the model's `entropo.json` names, else `compact-v1`, without it.
+    pub layout: Option<Layout>,
 }
 
 impl Default for EncodeRules {
     fn default() -> Self {
-        Self { mask: Mask::Policy, max_tokens: 18_000, over_long: OverLong::Condense, refuse_unstable: false }
+        Self {
+            mask: Mask::Policy,
+            max_tokens: 18_000,
+            max_prompt_tokens: None,
+            over_long: OverLong::Condense,
+            refuse_unstable: false,
+            layout: None,
+        }
     }
 }
 
@@ -60,6 +79,8 @@ pub struct Tokens {
     pub turn_ends: Vec<usize>,
     /// What was taken out because the row was too long.
     pub shortened: Shortened,
+    /// The tokens that [`OverLong::CutRight`] cut off, and whether they were trained; [`mismatched`] needs them.
+    pub cut_off: Vec<(u32, bool)>,
 }
 
 impl Tokens {
@@ -69,8 +90,20 @@ impl Tokens {
     }
 }
 
+/// One of the candidates of an issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Its id within the issue.
+    pub id: String,
+    /// What the verifier reads. Under `judge-v1` the right answer follows, and it alone is trained; under `compact-v1`
+    /// nothing is: the score is read at the last token, and scores of turns at the turns' ends.
+    pub tokens: Tokens,
+    /// Whether it resolves the issue.
+    pub resolved: bool,
+}
+
 /// A row as tokens.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encoded {
     /// A pair; both begin with the same `shared` tokens, of which none is trained.
     Pair {
@@ -93,80 +126,24 @@ pub enum Encoded {
         /// The sequence.
         tokens: Tokens,
     },
-}
-
-/// Why a row cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum EncodeError {
-    /// The template refuses it, or its turns cannot be found.
-    #[error("{part}: {error}")]
-    Chat {
-        /// `chosen`, `rejected`, `completion` or `prompt`.
-        part: &'static str,
-        /// Why.
-        error: ChatError,
-    },
-    /// The tokenizer refuses it.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// A turn is rendered differently once others follow, and that is not allowed.
-    #[error(
-        "{part}: {what}; the template is not stable under appending turns (set refuse_unstable = false to train on it)"
-    )]
-    Unstable {
-        /// `chosen`, `rejected` or `completion`.
-        part: &'static str,
-        /// Which turn, and how.
-        what: String,
-    },
-    /// Chosen and rejected do not begin with the prompt.
-    #[error(
-        "chosen and rejected do not share their prompt: the tokens part at {at}, before the prompt's end at {prompt}; pairs \
-         must continue one prompt"
-    )]
-    Prompt {
-        /// Where they part.
-        at: usize,
-        /// Where the prompt ends.
-        prompt: usize,
-    },
-    /// Nothing in it carries a loss.
-    #[error("{part}: no token carries a loss (is there a turn of the assistant in it?)")]
-    NothingTrained {
-        /// `chosen`, `rejected` or `completion`.
-        part: &'static str,
-    },
-    /// Longer than allowed.
-    #[error("{part}: {tokens} tokens, {limit} allowed")]
-    TooLong {
-        /// `chosen`, `rejected` or `completion`.
-        part: &'static str,
-        /// Its tokens, after condensing where that was allowed.
-        tokens: usize,
-        /// The limit.
-        limit: usize,
+    /// Candidates of one issue for a verifier; all begin with the same `shared` tokens.
+    Candidates {
+        /// The candidates, in the order of the row.
+        candidates: Vec<Judged>,
+        /// Leading tokens that all have.
+        shared: usize,
     },
 }
 
-/// Turns a row into tokens.
-pub fn encode(tokenizer: &Tokenizer, row: &Row, rules: EncodeRules) -> Result<Encoded, EncodeError> {
-    let encoder = Encoder { tokenizer, context: &row.context, rules };
-    match &row.content {
-        Content::Pair { prompt, chosen, rejected } => {
-            let (better, worse) =
-                (encoder.part("chosen", prompt, chosen)?, encoder.part("rejected", prompt, rejected)?);
-            let (chosen, rejected) = encoder.align(better, worse)?;
-            let shared = common(&chosen.ids, &rejected.ids);
-            let first = |tokens: &Tokens| tokens.trained.iter().position(|&trained| trained).unwrap_or(0);
-            let shared = shared.min(first(&chosen)).min(first(&rejected));
-            Ok(Encoded::Pair { chosen, rejected, shared })
-        }
-        Content::Labelled { prompt, completion, desirable } => Ok(Encoded::Labelled {
-            tokens: encoder.part("completion", prompt, completion)?,
-            desirable: *desirable,
-        }),
-        Content::Demonstration { prompt, completion } => {
-            Ok(Encoded::Demonstration { tokens: encoder.part("completion", prompt, completion)? })
+impl Encoded {
+    /// All sequences of the row.
+    pub fn sequences(&self) -> Vec<&Tokens> {
+        match self {
+            Self::Pair { chosen, rejected, .. } => vec![chosen, rejected],
+            Self::Labelled { tokens, .. } | Self::Demonstration { tokens } => vec![tokens],
+            Self::Candidates { candidates, .. } => {
+                candidates.iter().map(|candidate| &candidate.tokens).collect()
+            }
         }
     }
 }
@@ -174,129 +151,6 @@ pub fn encode(tokenizer: &Tokenizer, row: &Row, rules: EncodeRules) -> Result<En
 /// Length of the common beginning.
 fn common<T: PartialEq>(left: &[T], right: &[T]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
-}
-
-struct Encoder<'a> {
-    tokenizer: &'a Tokenizer,
-    context: &'a Context,
-    rules: EncodeRules,
-}
-
-impl Encoder<'_> {
-    fn part(&self, part: &'static str, prompt: &Text, rest: &Text) -> Result<Tokens, EncodeError> {
-        let tokens = match (prompt, rest) {
-            (Text::Messages(prompt), Text::Messages(rest)) => {
-                let (prompt_turns, whole) = (prompt.len(), [prompt.as_slice(), rest].concat());
-                fit::fit(self.rules, whole, prompt_turns, |messages| {
-                    self.messages(part, messages, prompt_turns)
-                })?
-            }
-            (Text::Plain(prompt), Text::Plain(rest)) => fit::cut(self.rules, self.plain(prompt, rest)?),
-            // Rows are read so that both are of one kind.
-            (Text::Messages(prompt), Text::Plain(rest)) => {
-                let rest = Text::Messages(vec![serde_json::json!({"role": "assistant", "content": rest})]);
-                return self.part(part, &Text::Messages(prompt.clone()), &rest);
-            }
-            (Text::Plain(prompt), Text::Messages(rest)) => {
-                let prompt = Text::Messages(vec![serde_json::json!({"role": "user", "content": prompt})]);
-                return self.part(part, &prompt, &Text::Messages(rest.clone()));
-            }
-        };
-        if tokens.ids.len() > self.rules.max_tokens {
-            return Err(EncodeError::TooLong {
-                part,
-                tokens: tokens.ids.len(),
-                limit: self.rules.max_tokens,
-            });
-        }
-        if tokens.trained_tokens() == 0 {
-            return Err(EncodeError::NothingTrained { part });
-        }
-        Ok(tokens)
-    }
-
-    fn request<'b>(&'b self, messages: &'b [Value], add_generation_prompt: bool) -> ChatRequest<'b> {
-        ChatRequest {
-            messages,
-            tools: self.context.tools.as_deref(),
-            add_generation_prompt,
-            kwargs: Some(&self.context.template),
-            ..ChatRequest::default()
-        }
-    }
-
-    /// A conversation whose first `prompt_turns` messages are the prompt.
-    fn messages(
-        &self,
-        part: &'static str,
-        messages: &[Value],
-        prompt_turns: usize,
-    ) -> Result<Tokens, EncodeError> {
-        let chat = |error| EncodeError::Chat { part, error };
-        let prompt_ids = if prompt_turns == 0 {
-            Vec::new()
-        } else {
-            let request = self.request(&messages[..prompt_turns], true);
-            self.tokenizer.apply(&request).map_err(|error| EncodeError::Chat { part: "prompt", error })?.1.ids
-        };
-        let mut tokens = match self.rules.mask {
-            Mask::Completion => {
-                let ids = self.tokenizer.apply(&self.request(messages, false)).map_err(chat)?.1.ids;
-                let prompt = common(&prompt_ids, &ids);
-                let trained = (0..ids.len()).map(|place| place >= prompt).collect();
-                let turn_ends = vec![ids.len().saturating_sub(1)];
-                Tokens { ids, trained, prompt, turn_ends, shortened: Shortened::default() }
-            }
-            Mask::Policy => {
-                let rendering = self.tokenizer.render_chat(&self.request(messages, false)).map_err(chat)?;
-                if let (true, Some(unstable)) = (self.rules.refuse_unstable, rendering.unstable.first()) {
-                    return Err(EncodeError::Unstable { part, what: unstable.to_string() });
-                }
-                let prompt = common(&prompt_ids, &rendering.ids);
-                let trained = rendering.policy.iter().zip(&rendering.turns);
-                let trained = trained
-                    .map(|(&policy, turn)| policy && turn.is_some_and(|turn| turn >= prompt_turns))
-                    .collect();
-                let ends = rendering.turn_ends.iter().filter(|(turn, _)| *turn >= prompt_turns);
-                let turn_ends = ends.map(|(_, place)| *place).collect();
-                Tokens { ids: rendering.ids, trained, prompt, turn_ends, shortened: Shortened::default() }
-            }
-        };
-        if let Some(first) = tokens.trained.first_mut() {
-            *first = false;
-        }
-        Ok(tokens)
-    }
-
-    /// Texts are tokenised together, and end with the end-of-sequence token.
-    fn plain(&self, prompt: &str, rest: &str) -> Result<Tokens, EncodeError> {
-        let eos = self.tokenizer.special().get("eos_token").map_or("", String::as_str);
-        let end = if rest.ends_with(eos) { "" } else { eos };
-        let prompt_ids = self.tokenizer.encode(prompt, true)?.ids;
-        let ids = self.tokenizer.encode(&format!("{prompt}{rest}{end}"), true)?.ids;
-        let prompt = common(&prompt_ids, &ids);
-        let trained = (0..ids.len()).map(|place| place >= prompt.max(1)).collect();
-        let turn_ends = vec![ids.len().saturating_sub(1)];
-        Ok(Tokens { ids, trained, prompt, turn_ends, shortened: Shortened::default() })
-    }
-
-    /// Gives both sides of a pair the same prompt: what the two and the prompt's own rendering have in common.
-    fn align(&self, mut chosen: Tokens, mut rejected: Tokens) -> Result<(Tokens, Tokens), EncodeError> {
-        let shared = common(&chosen.ids, &rejected.ids);
-        let prompt = chosen.prompt.min(rejected.prompt);
-        if shared < prompt {
-            return Err(EncodeError::Prompt { at: shared, prompt });
-        }
-        for tokens in [&mut chosen, &mut rejected] {
-            tokens.prompt = prompt;
-            if self.rules.mask == Mask::Completion {
-                for (place, trained) in tokens.trained.iter_mut().enumerate() {
-                    *trained = place >= prompt.max(1);
-                }
-            }
-        }
-        Ok((chosen, rejected))
-    }
 }
 
 #[cfg(test)]

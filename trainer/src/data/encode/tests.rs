@@ -1,28 +1,38 @@
 use std::path::Path;
 
-use serde_json::json;
+use model::Tokenizer;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::data::{Content, Context, Row, Text};
 
 /// A byte-level tokenizer with a template that has no generation blocks; tokens are bytes but for the special ones.
+pub(super) fn encoder(rules: EncodeRules) -> Encoder {
+    Encoder::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chatml"), rules).expect("opens")
+}
+
 fn tokenizer() -> Tokenizer {
     Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chatml")).expect("loads")
 }
 
-fn say(role: &str, content: &str) -> Value {
+fn encode(_: &Tokenizer, row: &Row, rules: EncodeRules) -> Result<Encoded, EncodeError> {
+    encoder(rules).encode(row)
+}
+
+pub(super) fn say(role: &str, content: &str) -> Value {
     json!({"role": role, "content": content})
 }
 
-fn row(content: Content) -> Row {
+pub(super) fn row(content: Content) -> Row {
     Row { line: 1, instance_id: None, content, context: Context::default(), margin: None }
 }
 
-fn pair(chosen: Vec<Value>, rejected: Vec<Value>) -> Row {
+pub(super) fn pair(chosen: Vec<Value>, rejected: Vec<Value>) -> Row {
     let prompt = Text::Messages(vec![say("system", "s"), say("user", "fix it")]);
     row(Content::Pair { prompt, chosen: Text::Messages(chosen), rejected: Text::Messages(rejected) })
 }
 
-fn trained_text(tokenizer: &Tokenizer, tokens: &Tokens) -> Vec<String> {
+pub(super) fn trained_text(tokenizer: &Tokenizer, tokens: &Tokens) -> Vec<String> {
     let mut runs: Vec<Vec<u32>> = Vec::new();
     let mut inside = false;
     for (&id, &trained) in tokens.ids.iter().zip(&tokens.trained) {
@@ -99,10 +109,13 @@ fn what_teaches_nothing_is_refused() {
         &pair(vec![say("tool", "x")], vec![say("assistant", "y")]),
         EncodeRules::default(),
     );
-    assert!(matches!(error, Err(EncodeError::NothingTrained { part: "chosen" })), "{error:?}");
+    assert!(matches!(&error, Err(EncodeError::NothingTrained { part }) if part == "chosen"), "{error:?}");
     let rules = EncodeRules { max_tokens: 10, over_long: OverLong::Drop, ..EncodeRules::default() };
     let error = encode(&tokenizer, &pair(vec![say("assistant", "x")], vec![say("assistant", "y")]), rules);
-    assert!(matches!(error, Err(EncodeError::TooLong { part: "chosen", limit: 10, .. })), "{error:?}");
+    assert!(
+        matches!(&error, Err(EncodeError::TooLong { part, limit: 10, .. }) if part == "chosen"),
+        "{error:?}"
+    );
 }
 
 fn long_row() -> Row {
@@ -129,6 +142,87 @@ fn the_oldest_observations_are_condensed_first_and_the_end_stays() {
     assert_eq!(trained_text(&tokenizer, &tokens).len(), 7, "no turn of the policy is lost");
     let rules = EncodeRules { max_tokens: 200, ..rules };
     assert!(matches!(encode(&tokenizer, &long_row(), rules), Err(EncodeError::TooLong { .. })));
+}
+
+#[test]
+fn the_issue_is_never_condensed() {
+    let issue = "the issue ".repeat(60);
+    let mut messages = vec![say("system", &"s".repeat(600)), say("user", &issue)];
+    for turn in 0..6 {
+        messages.push(say("assistant", &format!("act {turn}")));
+        messages.push(say("user", &"o".repeat(600)));
+    }
+    let content =
+        Content::Demonstration { prompt: Text::Messages(Vec::new()), completion: Text::Messages(messages) };
+    let rules = EncodeRules { max_tokens: 3_200, ..EncodeRules::default() };
+    let encoder = encoder(rules);
+    let Encoded::Demonstration { tokens } = encoder.encode(&row(content)).expect("fits") else {
+        panic!("not a demonstration")
+    };
+    let text = encoder.tokenizer().decode(&tokens.ids, false).expect("decodes");
+    assert!(tokens.shortened.observations > 0 && text.contains(&issue), "{text}");
+}
+
+#[test]
+fn pairs_whose_prompts_are_rendered_differently_are_refused() {
+    // A template that looks at what is still to come.
+    let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if messages|length > 3 and m.role == 'user' %}!{% endif %}\
+        {{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let dir = tempfile::tempdir().expect("a folder");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chatml");
+    std::fs::copy(from.join("tokenizer.json"), dir.path().join("tokenizer.json")).expect("copied");
+    std::fs::copy(from.join("tokenizer_config.json"), dir.path().join("tokenizer_config.json"))
+        .expect("copied");
+    std::fs::write(dir.path().join("chat_template.jinja"), template).expect("written");
+    let encoder = Encoder::open(dir.path(), EncodeRules::default()).expect("opens");
+    let prompt = vec![say("user", "u")];
+    let content = Content::Pair {
+        prompt: Text::Messages(prompt),
+        chosen: Text::Messages(vec![say("assistant", "done")]),
+        rejected: Text::Messages(vec![say("assistant", "x"), say("tool", "o"), say("assistant", "done")]),
+    };
+    let error = encoder.encode(&row(content)).expect_err("refused");
+    assert!(matches!(error, EncodeError::Prompt { .. }), "{error}");
+}
+
+#[test]
+fn candidates_are_read_as_the_verifier_reads_them() {
+    use common::{Candidate, Role, Trajectory, Turn};
+    let candidate = |id: &str, said: &str| Candidate {
+        candidate_id: id.to_owned(),
+        trajectory: Trajectory {
+            turns: vec![Turn { role: Role::Assistant, content: said.to_owned(), ..Turn::default() }],
+            patch: Some("diff".to_owned()),
+            ..Trajectory::default()
+        },
+    };
+    let content = Content::Candidates {
+        issue: "it fails".to_owned(),
+        candidates: vec![(candidate("a", "one"), true), (candidate("b", "two"), false)],
+    };
+    let encoded = |layout| {
+        let encoder = encoder(EncodeRules { layout, ..EncodeRules::default() });
+        let Encoded::Candidates { candidates, shared } =
+            encoder.encode(&row(content.clone())).expect("reads")
+        else {
+            panic!("no candidates")
+        };
+        assert_eq!(candidates[0].tokens.ids[..shared], candidates[1].tokens.ids[..shared]);
+        assert!(shared > 10 && candidates.iter().all(|one| one.tokens.prompt == shared));
+        candidates
+    };
+    let compact = encoded(None);
+    let tokenizer = tokenizer();
+    let text = tokenizer.decode(&compact[0].tokens.ids, false).expect("decodes");
+    assert!(text.starts_with("[ISSUE]\nit fails\n[/ISSUE]\n[TURN]\none\n[/TURN]\n"), "{text}");
+    assert!(text.ends_with("[PATCH]\ndiff\n[SCORE]"), "{text}");
+    assert_eq!((compact[0].tokens.trained_tokens(), compact[0].tokens.turn_ends.len()), (0, 1));
+    assert_eq!((compact[0].resolved, compact[1].resolved), (true, false));
+    let judged = encoded(Some(Layout::JudgeV1));
+    assert_eq!(trained_text(&tokenizer, &judged[0].tokens), ["YES</judgement><|im_end|>"]);
+    assert_eq!(trained_text(&tokenizer, &judged[1].tokens), ["NO</judgement><|im_end|>"]);
+    let text = tokenizer.decode(&judged[1].tokens.ids, false).expect("decodes");
+    assert!(text.ends_with("<|im_start|>assistant\n<judgement>NO</judgement><|im_end|>"), "{text}");
 }
 
 #[test]

@@ -62,8 +62,10 @@ pub(super) fn text(fields: &Fields, name: &str) -> Result<Option<Text>, RowError
     }
 }
 
-/// Checks chat messages. Keys that are null are dropped: tables add them to every message that lacks them, and templates
-/// take their presence for a value. Arguments of tool calls that are JSON text become objects.
+/// Checks chat messages. Their keys that are null are dropped: tables add them to every message that lacks them, and
+/// templates take their presence for a value. What tables do to tool calls is undone later, by [`clean`].
+///
+/// [`clean`]: crate::data::clean
 pub(super) fn messages(items: &[Value], name: &str) -> Result<Vec<Value>, RowErrorKind> {
     items
         .iter()
@@ -98,7 +100,7 @@ pub(super) fn messages(items: &[Value], name: &str) -> Result<Vec<Value>, RowErr
                     ));
                 }
             }
-            if let Some(calls) = message.get_mut("tool_calls") {
+            if let Some(calls) = message.get("tool_calls") {
                 tool_calls(calls, &format!("{path}.tool_calls"))?;
             }
             if message.get("tool_calls").and_then(Value::as_array).is_some_and(Vec::is_empty) {
@@ -112,23 +114,21 @@ pub(super) fn messages(items: &[Value], name: &str) -> Result<Vec<Value>, RowErr
         .collect()
 }
 
-fn tool_calls(calls: &mut Value, path: &str) -> Result<(), RowErrorKind> {
+/// Checks tool calls and leaves them as they are.
+fn tool_calls(calls: &Value, path: &str) -> Result<(), RowErrorKind> {
     let Value::Array(calls) = calls else {
         return Err(wrong(path, format!("expected a list, found {}", type_of(calls))));
     };
-    for (index, call) in calls.iter_mut().enumerate() {
+    for (index, call) in calls.iter().enumerate() {
         let path = format!("{path}[{index}]");
         let Value::Object(call) = call else {
             return Err(wrong(&path, format!("expected an object, found {}", type_of(call))));
         };
-        call.retain(|_, value| !value.is_null());
-        let function = match call.get_mut("function") {
+        let function = match present(call, "function") {
             Some(Value::Object(function)) => function,
             Some(other) => {
-                return Err(wrong(
-                    &format!("{path}.function"),
-                    format!("expected an object, found {}", type_of(other)),
-                ));
+                let problem = format!("expected an object, found {}", type_of(other));
+                return Err(wrong(&format!("{path}.function"), problem));
             }
             // The function itself, without the wrapping.
             None => call,
@@ -136,15 +136,8 @@ fn tool_calls(calls: &mut Value, path: &str) -> Result<(), RowErrorKind> {
         if !function.get("name").is_some_and(Value::is_string) {
             return Err(wrong(&format!("{path}.function.name"), "expected the name of a function"));
         }
-        if let Some(Value::String(text)) = function.get("arguments")
-            && let Ok(object @ Value::Object(_)) = serde_json::from_str(text)
-        {
-            function.insert("arguments".to_owned(), object);
-        }
-        match function.get_mut("arguments") {
-            // A table gives every call the arguments of all tools, most of them null.
-            Some(Value::Object(arguments)) => arguments.retain(|_, value| !value.is_null()),
-            Some(Value::String(_)) | None => {}
+        match present(function, "arguments") {
+            Some(Value::Object(_) | Value::String(_)) | None => {}
             Some(other) => {
                 let problem = format!("expected an object or JSON text, found {}", type_of(other));
                 return Err(wrong(&format!("{path}.function.arguments"), problem));

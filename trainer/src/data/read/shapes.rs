@@ -1,5 +1,6 @@
 //! Which shape a row has, and what it says.
 
+use common::Candidate;
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +18,8 @@ pub(in crate::data) fn row(line: usize, value: Value) -> Result<Row, RowErrorKin
         sharegpt(&fields)?
     } else if present(&fields, "instruction").is_some() {
         alpaca(&fields)?
+    } else if present(&fields, "candidates").is_some() {
+        candidates(&fields)?
     } else if present(&fields, "chosen").is_some() || present(&fields, "rejected").is_some() {
         preference(&fields)?
     } else if present(&fields, "completion").is_some() {
@@ -91,8 +94,58 @@ fn pair(prompt: Option<Text>, chosen: Text, rejected: Text) -> Result<Content, R
                 rejected: Text::Messages(rejected_rest),
             })
         }
-        (None, ..) => Err(wrong("prompt", "is missing: texts without messages need it")),
+        (None, Text::Plain(chosen), Text::Plain(rejected)) => Ok(texts_without_prompt(&chosen, &rejected)),
+        (None, ..) => {
+            Err(wrong("rejected", "must be text where `chosen` is text, and messages where it is messages"))
+        }
     }
+}
+
+/// What two texts begin with is their prompt, up to a space before the difference, as in TRL.
+fn texts_without_prompt(chosen: &str, rejected: &str) -> Content {
+    let same = chosen.chars().zip(rejected.chars()).take_while(|(one, other)| one == other).count();
+    let shorter = chosen.chars().count().min(rejected.chars().count());
+    let same = if same == shorter { same.saturating_sub(1) } else { same };
+    let mut at = chosen.char_indices().nth(same).map_or(chosen.len(), |(at, _)| at);
+    if same < shorter && chosen[..at].ends_with(' ') {
+        at -= 1;
+    }
+    let text = |text: &str| Text::Plain(text.to_owned());
+    // Both have the same bytes up to there.
+    Content::Pair {
+        prompt: text(&chosen[..at]),
+        chosen: text(&chosen[at..]),
+        rejected: text(&rejected[at..]),
+    }
+}
+
+/// Candidates of an issue: native candidates, each with its label beside its fields.
+fn candidates(fields: &Fields) -> Result<Content, RowErrorKind> {
+    let Some(Value::Array(items)) = present(fields, "candidates") else {
+        return Err(wrong("candidates", "expected a list of candidates"));
+    };
+    let read = items.iter().enumerate().map(|(index, item)| {
+        let path = format!("candidates[{index}]");
+        let Value::Object(item) = item else {
+            return Err(wrong(&path, format!("expected an object, found {}", type_of(item))));
+        };
+        let mut item = item.clone();
+        let Some(resolved) = boolean(&item, "label")? else {
+            return Err(wrong(
+                &format!("{path}.label"),
+                "is missing: whether the candidate resolves the issue",
+            ));
+        };
+        item.remove("label");
+        let candidate: Candidate =
+            serde_json::from_value(Value::Object(item)).map_err(|error| wrong(&path, error.to_string()))?;
+        Ok((candidate, resolved))
+    });
+    let candidates = read.collect::<Result<Vec<_>, _>>()?;
+    if candidates.is_empty() {
+        return Err(wrong("candidates", "is empty"));
+    }
+    Ok(Content::Candidates { issue: string(fields, "issue")?.unwrap_or_default().to_owned(), candidates })
 }
 
 fn same_kind(name: &str, prompt: &Text, other: &Text) -> Result<(), RowErrorKind> {

@@ -97,9 +97,8 @@ fn llama_factory_rows_are_read() {
 }
 
 #[test]
-fn what_tables_do_to_tool_calls_is_undone() {
-    let call = json!({"id": null, "type": "function", "function": {
-        "name": "bash", "arguments": "{\"command\": \"ls\", \"path\": null}"}});
+fn messages_lose_their_nulls_and_keep_their_tool_calls() {
+    let call = json!({"id": null, "type": "function", "function": {"name": "bash", "arguments": "{\"command\": \"ls\"}"}});
     let message = json!({"role": "assistant", "content": null, "tool_calls": [call], "tool_call_id": null});
     let row = parse(
         json!({"messages": [say("user", "u"), message, {"role": "user", "content": "x", "tool_calls": []}]}),
@@ -108,12 +107,43 @@ fn what_tables_do_to_tool_calls_is_undone() {
     let Content::Demonstration { completion: Text::Messages(messages), .. } = row.content else {
         panic!("not a demonstration")
     };
-    assert_eq!(
-        messages[1],
-        json!({"role": "assistant", "tool_calls": [
-            {"type": "function", "function": {"name": "bash", "arguments": {"command": "ls"}}}]})
-    );
+    assert_eq!(messages[1], json!({"role": "assistant", "tool_calls": [call]}));
     assert_eq!(messages[2], say("user", "x"));
+}
+
+#[test]
+fn texts_without_a_prompt_are_split_where_they_part() {
+    let parts = |chosen: &str, rejected: &str| {
+        let row = parse(json!({"chosen": chosen, "rejected": rejected})).expect("valid");
+        let Content::Pair { prompt: Text::Plain(p), chosen: Text::Plain(c), rejected: Text::Plain(r) } =
+            row.content
+        else {
+            panic!("not a pair of texts")
+        };
+        (p, c, r)
+    };
+    let texts = |p: &str, c: &str, r: &str| (p.to_owned(), c.to_owned(), r.to_owned());
+    assert_eq!(parts("the sky is blue", "the sky is green"), texts("the sky is", " blue", " green"));
+    assert_eq!(parts("é→a", "é→b"), texts("é→", "a", "b"));
+    assert_eq!(parts("yes", "no"), texts("", "yes", "no"));
+    // One is what the other begins with: its last character is no prompt.
+    assert_eq!(parts("abc", "ab"), texts("a", "bc", "b"));
+    assert_eq!(parts("a b", "a "), texts("a", " b", " "));
+}
+
+#[test]
+fn candidates_of_an_issue_are_read_with_their_labels() {
+    let row = parse(json!({"instance_id": "a__b-1", "issue": "it fails", "candidates": [
+        {"candidate_id": "x", "label": true, "instance_id": "a__b-1", "patch": "p", "exit": "submitted"},
+        {"candidate_id": "y", "label": 0, "turns": [{"role": "assistant", "content": "done"}]},
+    ]}))
+    .expect("valid");
+    let Content::Candidates { issue, candidates } = row.content else { panic!("no candidates") };
+    assert_eq!(issue, "it fails");
+    let labels: Vec<(&str, bool)> =
+        candidates.iter().map(|(candidate, label)| (candidate.candidate_id.as_str(), *label)).collect();
+    assert_eq!(labels, [("x", true), ("y", false)]);
+    assert_eq!(candidates[1].0.trajectory.turns[0].content, "done");
 }
 
 #[test]
@@ -124,7 +154,10 @@ fn malformed_rows_name_the_field() {
             json!({"prompt": "p", "chosen": "c", "rejected": 3}),
             "`rejected`: expected a string or a list of messages",
         ),
-        (json!({"chosen": "c", "rejected": "r"}), "`prompt`: is missing"),
+        (json!({"chosen": "c", "rejected": [say("assistant", "r")]}), "`rejected`: must be text"),
+        (json!({"candidates": []}), "`candidates`: is empty"),
+        (json!({"candidates": [{"candidate_id": "x"}]}), "`candidates[0].label`: is missing"),
+        (json!({"candidates": [{"label": true}]}), "`candidates[0]`: missing field `candidate_id`"),
         (
             json!({"prompt": "p", "chosen": [say("assistant", "c")], "rejected": "r"}),
             "`chosen`: must be text",
