@@ -12,6 +12,6 @@ pub use self::{
         EncodeError, EncodeRules, Encoded, Encoder, Judged, Mask, OverLong, Shortened, Tokens, mismatched,
     },
     messages::{clean, conversation, split_prompt},
-    read::{ReadReport, RowError, RowErrorKind, read_rows},
+    read::{LoadRowsError, Loaded, RowError, RowErrorKind, load_rows, parse_rows},
     row::{Content, Context, Row, Text, unpaired},
 };

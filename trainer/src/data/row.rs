@@ -71,7 +71,7 @@ pub struct Context {
 /// A row of training data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Its line in the file, from 1.
+    /// Its line in the file, from 1; in a file that is one list its place there.
     pub line: usize,
     /// The issue, where the row names one.
     pub instance_id: Option<String>,

@@ -1,10 +1,11 @@
-//! Rows of training data from JSON lines, in the shapes that other trainers read.
+//! Rows of training data from JSON lines or lists, in the shapes that other trainers read.
 //!
 //! | shape | fields |
 //! |---|---|
 //! | preference | `prompt` (text or messages), `chosen`, `rejected`; or `chosen` and `rejected` as whole conversations |
 //! | unpaired preference | `prompt`, `completion`, `label` (or `kto_tag`) |
 //! | demonstration | `messages`; or `prompt`, `completion` |
+//! | candidates for a verifier | `issue`, `candidates` (native candidates, each with a `label`) |
 //! | LLaMA-Factory, ShareGPT | `conversations` (`from`, `value`) with `system`, `tools`, and `chosen`, `rejected` or `kto_tag` |
 //! | LLaMA-Factory, Alpaca | `instruction`, `input`, `output`, `system`, `history`, and `chosen`, `rejected` or `kto_tag` |
 //!
@@ -12,12 +13,13 @@
 //! What a row holds beside these is left alone; what is there and malformed is refused with its line and field.
 
 mod fields;
+mod load;
 mod shapes;
+mod table;
 
-use std::{fmt, io::BufRead};
+use std::fmt;
 
-use super::Row;
-
+pub use load::{LoadRowsError, Loaded, load_rows, parse_rows};
 pub(super) use shapes::row;
 
 /// What is wrong with a row.
@@ -45,7 +47,7 @@ pub enum RowErrorKind {
 /// A row that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowError {
-    /// The line, from 1.
+    /// The line, from 1; in a file that is one list the place in it.
     pub line: usize,
     /// What is wrong.
     pub kind: RowErrorKind,
@@ -58,48 +60,6 @@ impl fmt::Display for RowError {
 }
 
 impl std::error::Error for RowError {}
-
-/// What reading came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ReadReport {
-    /// Rows handed out.
-    pub rows: usize,
-    /// Rows refused.
-    pub refused: usize,
-}
-
-/// Reads rows, one JSON object a line; empty lines are passed over. Every row or error goes to `sink` in order.
-///
-/// # Errors
-/// When reading fails; a row that is refused is not an error of the file.
-pub fn read_rows(
-    mut reader: impl BufRead,
-    mut sink: impl FnMut(Result<Row, RowError>),
-) -> std::io::Result<ReadReport> {
-    let mut report = ReadReport::default();
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        if reader.read_until(b'\n', &mut bytes)? == 0 {
-            break;
-        }
-        let text = bytes.trim_ascii();
-        let text = if line == 1 { text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text) } else { text };
-        if text.is_empty() {
-            continue;
-        }
-        let parsed = serde_json::from_slice(text)
-            .map_err(|error| RowErrorKind::Json(error.to_string()))
-            .and_then(|value| row(line, value));
-        if parsed.is_ok() {
-            report.rows += 1;
-        } else {
-            report.refused += 1;
-        }
-        sink(parsed.map_err(|kind| RowError { line, kind }));
-    }
-    Ok(report)
-}
 
 #[cfg(test)]
 mod tests;

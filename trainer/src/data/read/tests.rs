@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::data::{Content, Text};
+use crate::data::{Content, Row, Text};
 
 fn parse(value: Value) -> Result<Row, RowErrorKind> {
     row(1, value)
@@ -180,14 +180,4 @@ fn malformed_rows_name_the_field() {
         let message = refused(value.clone());
         assert!(message.contains(part), "{value}: {message}");
     }
-}
-
-#[test]
-fn a_file_is_read_to_its_end_and_bad_lines_are_numbered() {
-    let text = "\u{feff}{\"prompt\": \"p\", \"completion\": \"c\"}\n\n{oops\n{\"prompt\": \"p\", \"completion\": \"d\"}";
-    let mut lines = Vec::new();
-    let report =
-        read_rows(text.as_bytes(), |row| lines.push(row.map(|row| row.line).map_err(|error| error.line)));
-    assert_eq!(report.expect("reads"), ReadReport { rows: 2, refused: 1 });
-    assert_eq!(lines, [Ok(1), Err(3), Ok(4)]);
 }
