@@ -74,6 +74,45 @@ pub async fn start_verifier_beside(
     start_verifier(&own, stop).await.map(Some).context(hint)
 }
 
+/// The services of one process.
+#[derive(Debug)]
+pub struct Both {
+    /// The selector.
+    pub selector: selector::http::Running,
+    /// The verifier that scores for it, unless it was switched off.
+    pub verifier: Option<verifier::http::Running>,
+    stop: CancellationToken,
+}
+
+impl Both {
+    /// Waits until both have stopped, which they do when the token given to [`start_both`] is cancelled.
+    pub async fn wait(self) -> Result<()> {
+        let selector = self.selector.wait().await;
+        self.stop.cancel();
+        if let Some(running) = self.verifier {
+            running.wait().await?;
+        }
+        Ok(selector?)
+    }
+}
+
+/// Starts the selector and beside it the verifier, which it asks without HTTP.
+pub async fn start_both(settings: &Settings, stop: CancellationToken) -> Result<Both> {
+    let verifier = start_verifier_beside(settings, stop.clone()).await?;
+    let scorer =
+        verifier.as_ref().map(|running| Arc::new(InProcess(running.service.clone())) as Arc<dyn Scorer>);
+    match start_selector(settings, scorer, stop.clone()).await {
+        Ok(selector) => Ok(Both { selector, verifier, stop }),
+        Err(error) => {
+            stop.cancel();
+            if let Some(running) = verifier {
+                running.wait().await?;
+            }
+            Err(error)
+        }
+    }
+}
+
 /// The address to type into a browser: a service that listens on every address is at this machine's own.
 pub fn url(addr: std::net::SocketAddr) -> String {
     let ip = match addr.ip() {

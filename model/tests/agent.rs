@@ -147,6 +147,19 @@ fn token_ids_texts_and_conversations_agree() {
 }
 
 #[test]
+fn a_conversation_without_masks_is_scored_all_the_same() {
+    let template = "{{ messages | length }}{% for m in messages %}{{ m.content * 2 }}<|im_end|>{% endfor %}";
+    let messages = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]);
+    let row = json!({"messages": messages, "chat_template": template});
+    let outcome = scored("agent", RawOptions::default(), &[row]).remove(0).unwrap();
+    let unmasked = outcome.unmasked.unwrap();
+    assert_eq!(unmasked.text, "3aa<|im_end|>bb<|im_end|>cc<|im_end|>");
+    assert!(unmasked.mask_error.contains("messages[1]"), "{}", unmasked.mask_error);
+    assert!(outcome.chat.is_none() && outcome.logits.is_some());
+    assert_eq!(outcome.tokens, outcome.input_ids.len());
+}
+
+#[test]
 fn greedy_generation_is_that_of_transformers() {
     let (tokenizer, model) = (Tokenizer::load(&folder("agent")).unwrap(), load());
     for case in expected().generations {
@@ -159,6 +172,40 @@ fn greedy_generation_is_that_of_transformers() {
         assert_eq!(ids, case.ids, "penalty {}", case.penalty);
         assert_eq!(generation.finish, Finish::Length);
     }
+}
+
+#[test]
+fn token_ids_are_continued_without_a_tokenizer() {
+    let case = expected().generations.into_iter().find(|case| case.penalty == 1.0).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(folder("agent").join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
+    let text = std::fs::read_to_string(folder("agent").join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    let generated = |config: &Value, stop: &[String]| {
+        std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+        let generate = GenerateOptions { max_tokens: 24, stop: stop.to_vec(), ..GenerateOptions::default() };
+        let options = RawOptions { generate: Some(generate), ..RawOptions::default() };
+        let scorer = RawScorer::load(dir.path(), &device::cpu(), options).unwrap();
+        let row = RawRow::parse(&json!({"input_ids": case.prompt}).to_string());
+        let mut given = Vec::new();
+        scorer
+            .run(std::iter::once(row), |_, outcome| {
+                given.push(outcome.map(|outcome| outcome.generation.unwrap()));
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        given.remove(0)
+    };
+    let free = generated(&config, &[]).unwrap();
+    assert_eq!((free.ids, free.text, free.finish), (case.ids.clone(), None, Finish::Length));
+    // The third token ends it where config.json says so.
+    let end = case.ids[2];
+    let first = case.ids.iter().position(|id| *id == end).unwrap();
+    config["eos_token_id"] = json!([9999, end]);
+    let ended = generated(&config, &[]).unwrap();
+    assert_eq!((ended.ids, ended.finish), (case.ids[..=first].to_vec(), Finish::Eos(end)));
+    let error = generated(&config, &["x".to_owned()]).unwrap_err().to_string();
+    assert!(error.contains("tokenizer"), "{error}");
 }
 
 fn load() -> LanguageModel {

@@ -43,10 +43,14 @@ pub fn run(args: &Args) -> Result<()> {
     let Some(settings) = service::settings(&args.config, &quiet)? else { return Ok(()) };
     service::runtime()?.block_on(async {
         let stop = service::until_asked();
-        let running = service::start_selector(&settings, None, stop.clone()).await?;
-        let url = service::url(running.addr);
+        let running = service::start_both(&settings, stop.clone()).await?;
+        let url = service::url(running.selector.addr);
         let token = settings.auth.admin_token.expose();
-        let client = Client::new(&url, (!token.is_empty()).then_some(token))?;
+        let client = |url: &str| Client::new(url, (!token.is_empty()).then_some(token));
+        if let Some(verifier) = &running.verifier {
+            client(&service::url(verifier.addr))?.wait_until_ready(PATIENCE).await?;
+        }
+        let client = client(&url)?;
         client.wait_until_ready(PATIENCE).await?;
         pick(&client).await?;
         let database = settings.database.redacted();
@@ -57,7 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
             writeln!(out, "The service goes on at {url} (page at /, API at /docs), storing in {database}.")?;
             writeln!(out, "Stop it with Ctrl-C; `entropo up` starts it again.")?;
         }
-        Ok(running.wait().await?)
+        running.wait().await
     })
 }
 

@@ -1,13 +1,10 @@
 //! `entropo up`: every service in one process.
 
-use std::sync::Arc;
-
 use anyhow::Result;
-use selector::http::Scorer;
 use server::ConfigArgs;
 
 use crate::output::progress::say;
-use crate::service::{self, InProcess, Settings};
+use crate::service::{self, Settings};
 
 /// Help that follows the flags.
 pub const EXAMPLES: &str = crate::examples!(
@@ -30,30 +27,16 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(()) };
     service::runtime()?.block_on(async {
-        let stop = service::until_asked();
-        let verifier = service::start_verifier_beside(&settings, stop.clone()).await?;
-        let scorer =
-            verifier.as_ref().map(|running| Arc::new(InProcess(running.service.clone())) as Arc<dyn Scorer>);
-        let selector = service::start_selector(&settings, scorer, stop.clone()).await;
-        if let (Some(running), Ok(_)) = (&verifier, &selector) {
-            let model = &running.service.registry.table().aliases.active;
-            say(&format!("verifier at {} with the model `{model}`", service::url(running.addr)));
+        let running = service::start_both(&settings, service::until_asked()).await?;
+        if let Some(verifier) = &running.verifier {
+            let model = &verifier.service.registry.table().aliases.active;
+            say(&format!("verifier at {} with the model `{model}`", service::url(verifier.addr)));
         }
-        let selector = match selector {
-            Ok(running) => {
-                say(&format!(
-                    "selector at {} on {}; Ctrl-C stops it",
-                    service::url(running.addr),
-                    settings.database.redacted()
-                ));
-                running.wait().await.map_err(Into::into)
-            }
-            Err(error) => Err(error),
-        };
-        stop.cancel();
-        if let Some(running) = verifier {
-            running.wait().await?;
-        }
-        selector
+        say(&format!(
+            "selector at {} on {}; Ctrl-C stops it",
+            service::url(running.selector.addr),
+            settings.database.redacted()
+        ));
+        running.wait().await
     })
 }

@@ -72,26 +72,59 @@ impl<'a> Renderer<'a> {
         self.inserted(message, count, prompt, text, true)
     }
 
-    fn inserted(&self, message: usize, count: usize, prompt: bool, text: &str, first: bool) -> Option<usize> {
-        let mut messages = self.request.messages[..count].to_vec();
-        let content = messages[message].get_mut("content")?;
-        let place = match content {
-            Value::String(content) => content,
-            Value::Array(parts) => {
-                let texts = parts.iter_mut().filter_map(|part| match part.get_mut("text") {
-                    Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
-                    _ => None,
-                });
-                if first { texts.min_by_key(|_| 0)? } else { texts.last()? }
+    /// Where the last text in the arguments of a message's last tool call ends.
+    pub(super) fn end_of_calls(
+        &self,
+        message: usize,
+        count: usize,
+        prompt: bool,
+        text: &str,
+    ) -> Option<usize> {
+        self.marked_at(count, prompt, text, |messages, mark| {
+            let call = messages[message].get_mut("tool_calls")?.as_array_mut()?.last_mut()?;
+            let call = if call.get("function").is_some() { call.get_mut("function")? } else { call };
+            let arguments = call.get_mut("arguments")?;
+            if let Value::String(json) = arguments {
+                let quote = json.trim_end_matches(|c: char| c.is_whitespace() || "}]".contains(c)).len();
+                let inside = json[..quote].ends_with('"') && quote > 1;
+                json.insert(if inside { quote - 1 } else { json.trim_end().len() }, mark);
+                return Some(());
             }
-            _ => return None,
-        };
-        let at = if first { place.len() - place.trim_start().len() } else { place.trim_end().len() };
-        if place.trim().is_empty() {
-            return None;
-        }
+            last_text(arguments)?.push(mark);
+            Some(())
+        })
+    }
+
+    fn inserted(&self, message: usize, count: usize, prompt: bool, text: &str, first: bool) -> Option<usize> {
+        self.marked_at(count, prompt, text, |messages, mark| {
+            let place = match messages[message].get_mut("content")? {
+                Value::String(content) => content,
+                Value::Array(parts) => {
+                    let texts = parts.iter_mut().filter_map(|part| match part.get_mut("text") {
+                        Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
+                        _ => None,
+                    });
+                    if first { texts.min_by_key(|_| 0)? } else { texts.last()? }
+                }
+                _ => return None,
+            };
+            let at = if first { place.len() - place.trim_start().len() } else { place.trim_end().len() };
+            place.insert(at, mark);
+            Some(())
+        })
+    }
+
+    /// Where a mark that `put` puts into the first `count` messages comes out, if it changes nothing else.
+    fn marked_at(
+        &self,
+        count: usize,
+        prompt: bool,
+        text: &str,
+        put: impl FnOnce(&mut [Value], char) -> Option<()>,
+    ) -> Option<usize> {
         let mark = self.marks[0];
-        place.insert(at, mark);
+        let mut messages = self.request.messages[..count].to_vec();
+        put(&mut messages, mark)?;
         let mut context = self.request.context_of(self.tokenizer.special(), &messages, prompt).ok()?;
         context.bytes = self.whole.bytes;
         let marked = self.template.render(&context, None).ok()?;
@@ -99,6 +132,16 @@ impl<'a> Renderer<'a> {
         let unchanged = text.get(..found)? == &marked[..found]
             && text.get(found..)? == &marked[found + mark.len_utf8()..];
         unchanged.then_some(found)
+    }
+}
+
+/// The last text in a value.
+fn last_text(value: &mut Value) -> Option<&mut String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Array(items) => items.iter_mut().rev().find_map(last_text),
+        Value::Object(fields) => fields.values_mut().rev().find_map(last_text),
+        _ => None,
     }
 }
 

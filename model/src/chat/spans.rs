@@ -183,7 +183,7 @@ impl Search<'_, '_> {
             }
         }
         // White space behind the token that ends the turn is glue.
-        Some(start..start + alone[start..].trim_end().len())
+        Some(start..start + alone.get(start..)?.trim_end().len())
     }
 
     fn asked(&self) -> bool {
@@ -216,19 +216,47 @@ impl Search<'_, '_> {
             let start = before + header;
             content.map_or(start, |content| start.min(content.max(before)))
         };
-        let content =
-            self.renderer.end_of_content(turn, count, self.asked(), self.text).unwrap_or(start).max(start);
+        if let Some(end) = self.own(turn, start) {
+            return Ok(start..end);
+        }
+        let asked = self.asked();
+        let content = self.renderer.end_of_content(turn, count, asked, self.text);
+        let calls = self.renderer.end_of_calls(turn, count, asked, self.text);
         let limit = (turn + 1..count)
-            .find_map(|next| self.renderer.start_of_content(next, count, self.asked(), self.text))
+            .find_map(|next| self.renderer.start_of_content(next, count, asked, self.text))
             .unwrap_or(self.end);
-        let rest = self.text.get(content..limit).ok_or_else(lost)?;
-        let stops = self.tokenizer.stop_marks();
-        let stop = stops.iter().filter_map(|mark| Some(rest.find(mark.as_str())? + mark.len())).min();
-        let stop = stop.or_else(|| {
-            let marks = self.tokenizer.end_marks();
-            marks.iter().filter_map(|mark| Some(rest.find(mark.as_str())? + mark.len())).min()
-        });
-        Ok(start..content + stop.ok_or_else(lost)?)
+        let anchor = content.max(calls).unwrap_or(start).max(start);
+        let rest = self.text.get(anchor..limit).ok_or_else(lost)?;
+        if let Some(stop) = first_end(rest, &self.tokenizer.stop_marks()) {
+            return Ok(start..anchor + stop);
+        }
+        // Any other special token ends the turn only where nothing of it can follow.
+        let marks = self.tokenizer.end_marks();
+        let message = &self.request.messages[turn];
+        let called =
+            message.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
+        let whole = if called { calls.is_some() } else { content.is_some() };
+        let at_once = marks.iter().any(|mark| rest.trim_start().starts_with(mark.as_str()));
+        let stop = first_end(rest, &marks).filter(|_| whole || (at_once && !called));
+        Ok(start..anchor + stop.ok_or_else(lost)?)
+    }
+
+    /// Where a turn that begins at `start` ends, if it stands there as it is rendered alone.
+    fn own(&self, turn: usize, start: usize) -> Option<usize> {
+        let prompt = self.renderer.prefix(turn, true).ok()?;
+        let alone = self.renderer.prefix(turn + 1, false).ok()?;
+        let own = alone.strip_prefix(prompt.as_str())?.trim_end();
+        let end = start + own.len();
+        let rest = self.text.get(start..)?.strip_prefix(own).filter(|_| !own.is_empty())?;
+        let marks = self.tokenizer.end_marks();
+        if marks.iter().any(|mark| own.ends_with(mark.as_str())) {
+            return Some(end);
+        }
+        // Rendered alone, a last turn may be left open.
+        let open = rest.len() - rest.trim_start().len();
+        let stop =
+            self.tokenizer.stop_marks().into_iter().find(|mark| rest[open..].starts_with(mark.as_str()))?;
+        Some(end + open + stop.len())
     }
 
     /// The last place in a header at which a line or a special token ends.
@@ -291,6 +319,11 @@ impl Search<'_, '_> {
         starts.push(self.end);
         starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
     }
+}
+
+/// Where the first of the marks in a text ends.
+fn first_end(text: &str, marks: &[String]) -> Option<usize> {
+    marks.iter().filter_map(|mark| Some(text.find(mark.as_str())? + mark.len())).min()
 }
 
 /// The length of what two texts begin with alike, in whole characters.

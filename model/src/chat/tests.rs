@@ -175,6 +175,43 @@ fn what_cannot_be_found_is_an_error() {
     assert!(error.to_string().contains("messages[1]"), "{error}");
 }
 
+/// Renders calls with a header of special tokens, and every turn but the last without its reasoning.
+const CALLS: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n\
+    {% if m.reasoning_content and loop.last %}{{ m.reasoning_content }}{% endif %}{{ m.content }}\
+    {% for c in m.tool_calls %}<|im_start|>{{ c.function.name }} {{ c.function.arguments | tojson }}{% endfor %}\
+    <|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+fn located(source: &str, messages: &[Value]) -> Vec<String> {
+    let rendering = render(source, messages, None).unwrap();
+    assert_eq!(rendering.source, MaskSource::Located);
+    written(&rendering).into_iter().map(|(_, text)| text).collect()
+}
+
+#[test]
+fn calls_behind_special_tokens_belong_to_the_turn() {
+    let call = |arguments: Value| json!([{"function": {"name": "run", "arguments": arguments}}]);
+    let messages = [
+        json!({"role": "user", "content": "go"}),
+        json!({"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": call(json!({"x": "ls", "n": 1}))}),
+        json!({"role": "tool", "content": ""}),
+        json!({"role": "assistant", "content": "", "reasoning_content": "so", "tool_calls": call(json!({"x": "pwd"}))}),
+        json!({"role": "tool", "content": "/"}),
+        json!({"role": "assistant", "content": "done"}),
+    ];
+    let expected = [
+        "<|im_start|>run {\"x\": \"ls\", \"n\": 1}<|im_end|>",
+        "<|im_start|>run {\"x\": \"pwd\"}<|im_end|>",
+        "done<|im_end|>",
+    ];
+    assert_eq!(located(CALLS, &messages), expected);
+    // Arguments as a text, which the template writes as such.
+    let plain = CALLS.replace(" | tojson", "");
+    let mut texts = messages.clone();
+    texts[1]["tool_calls"] = call(json!("{\"x\": \"ls\", \"n\": 1}"));
+    texts[3]["tool_calls"] = call(json!("{\"x\": \"pwd\"}"));
+    assert_eq!(located(&plain, &texts), expected);
+}
+
 #[test]
 fn generation_blocks_that_are_rewritten_are_not_trusted() {
     let source = "{% for m in messages %}{% set text %}{% if m.role == 'assistant' %}{% generation %}  {{ m.content }}\

@@ -55,11 +55,35 @@ pub fn generate(
     options: &GenerateOptions,
     on_text: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Generation, GenerateError> {
+    let stream = TextStream::new(tokenizer, &options.stop);
+    continued(model, stream, tokenizer.eos(), prompt, options, on_text)
+}
+
+/// Continues a prompt where there is no tokenizer: the result has no text, and only the ids in `eos` end it early.
+pub fn generate_ids(
+    model: &mut dyn NextLogits,
+    eos: &[u32],
+    prompt: &[u32],
+    options: &GenerateOptions,
+) -> Result<Generation, GenerateError> {
+    if !options.stop.is_empty() {
+        return Err(GenerateError::Options("stop: a stop text needs a tokenizer".to_owned()));
+    }
+    continued(model, TextStream::without_text(), eos, prompt, options, &mut |_| true)
+}
+
+fn continued(
+    model: &mut dyn NextLogits,
+    mut stream: TextStream<'_>,
+    eos: &[u32],
+    prompt: &[u32],
+    options: &GenerateOptions,
+    on_text: &mut dyn FnMut(&str) -> bool,
+) -> Result<Generation, GenerateError> {
     options.sampling.check()?;
     if prompt.is_empty() {
         return Err(GenerateError::Empty);
     }
-    let mut stream = TextStream::new(tokenizer, &options.stop);
     let mut draws = Draws::new(options.sampling.seed);
     let (mut seen, mut tokens) = (prompt.to_vec(), Vec::new());
     let mut finish = Finish::Length;
@@ -72,7 +96,7 @@ pub fn generate(
         let id = token.id;
         tokens.push(token);
         seen.push(id);
-        if !options.ignore_eos && tokenizer.eos().contains(&id) {
+        if !options.ignore_eos && eos.contains(&id) {
             finish = Finish::Eos(id);
             break;
         }

@@ -5,7 +5,8 @@ use crate::tokenizer::{Tokenizer, TokenizerError};
 /// The text of a growing sequence of tokens.
 #[derive(Debug)]
 pub struct TextStream<'t> {
-    tokenizer: &'t Tokenizer,
+    /// Without one there is no text.
+    tokenizer: Option<&'t Tokenizer>,
     stop: Vec<String>,
     ids: Vec<u32>,
     /// Tokens before this are settled: their text is in `text`.
@@ -22,14 +23,31 @@ impl<'t> TextStream<'t> {
     /// A stream that ends before any of the stop texts.
     pub fn new(tokenizer: &'t Tokenizer, stop: &[String]) -> Self {
         let stop = stop.iter().filter(|text| !text.is_empty()).cloned().collect();
-        Self { tokenizer, stop, ids: Vec::new(), settled: 0, context: 0, text: String::new(), given: 0 }
+        Self { tokenizer: Some(tokenizer), stop, ..Self::without_text() }
+    }
+
+    /// A stream of tokens that nobody can turn into text.
+    pub(super) fn without_text() -> Self {
+        Self {
+            tokenizer: None,
+            stop: Vec::new(),
+            ids: Vec::new(),
+            settled: 0,
+            context: 0,
+            text: String::new(),
+            given: 0,
+        }
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        self.tokenizer.map_or_else(|| Ok(String::new()), |tokenizer| tokenizer.decode(ids, true))
     }
 
     /// Takes a token. The stop text that the text now holds, if it does: what is before it is the result.
     pub fn push(&mut self, id: u32) -> Result<Option<String>, TokenizerError> {
         self.ids.push(id);
-        let before = self.tokenizer.decode(&self.ids[self.context..self.settled], true)?;
-        let now = self.tokenizer.decode(&self.ids[self.context..], true)?;
+        let before = self.decode(&self.ids[self.context..self.settled])?;
+        let now = self.decode(&self.ids[self.context..])?;
         // A character of which bytes are still to come decodes to a replacement character.
         if now.ends_with('\u{fffd}') || !now.starts_with(&before) {
             return Ok(None);
@@ -63,8 +81,8 @@ impl<'t> TextStream<'t> {
     /// The end: text that was held back becomes part of the result.
     pub fn finish(mut self) -> Result<(String, String), TokenizerError> {
         if self.settled < self.ids.len() && self.stop.iter().all(|stop| !self.text.contains(stop.as_str())) {
-            let before = self.tokenizer.decode(&self.ids[self.context..self.settled], true)?;
-            let now = self.tokenizer.decode(&self.ids[self.context..], true)?;
+            let before = self.decode(&self.ids[self.context..self.settled])?;
+            let now = self.decode(&self.ids[self.context..])?;
             let tail = now.strip_prefix(before.as_str()).unwrap_or_default().to_owned();
             self.settle(&tail);
         }

@@ -15,7 +15,9 @@ use crate::{
     judge::JudgeError,
 };
 
-pub use outcome::{ChatOutcome, GenerationOutcome, JudgeOutcome, LogitsOutcome, RawOutcome, TurnScore};
+pub use outcome::{
+    ChatOutcome, GenerationOutcome, JudgeOutcome, LogitsOutcome, RawOutcome, TurnScore, UnmaskedOutcome,
+};
 pub use row::{Prompt, RawRow};
 
 /// How many logits and scores are given out.
@@ -96,15 +98,18 @@ pub enum RawLoadError {
 pub struct RawScorer {
     model: LanguageModel,
     tokenizer: Option<Tokenizer>,
+    /// What ends a generation where there is no tokenizer.
+    eos: Vec<u32>,
     options: RawOptions,
 }
 
 impl RawScorer {
-    /// Loads a model folder. A folder without `tokenizer.json` scores token ids only.
+    /// Loads a model folder. A folder without `tokenizer.json` scores and continues token ids only.
     pub fn load(dir: &Path, device: &Device, options: RawOptions) -> Result<Self, RawLoadError> {
         let tokenizer = dir.join("tokenizer.json").exists().then(|| Tokenizer::load(dir)).transpose()?;
+        let eos = if tokenizer.is_none() { crate::tokenizer::eos_ids(dir)? } else { Vec::new() };
         let model = LanguageModel::load(dir, device, &LoadOptions::default())?;
-        Ok(Self { model, tokenizer, options })
+        Ok(Self { model, tokenizer, eos, options })
     }
 
     /// The model.

@@ -19,6 +19,9 @@ pub struct RawOutcome {
     /// Of a conversation.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub chat: Option<ChatOutcome>,
+    /// Of a conversation of which the policy's tokens cannot be found.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub unmasked: Option<UnmaskedOutcome>,
     /// Of a model with a language head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logits: Option<LogitsOutcome>,
@@ -64,6 +67,15 @@ pub struct ChatOutcome {
     pub mask_source: MaskSource,
     /// Turns that the template renders differently once others follow, explained.
     pub unstable: Vec<String>,
+}
+
+/// A conversation's text without masks.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnmaskedOutcome {
+    /// The text that was tokenised.
+    pub text: String,
+    /// Why there are no masks.
+    pub mask_error: String,
 }
 
 /// What the language head says.
@@ -112,8 +124,9 @@ pub struct JudgeOutcome {
 /// What the model continues with.
 #[derive(Debug, Clone, Serialize)]
 pub struct GenerationOutcome {
-    /// The text.
-    pub text: String,
+    /// The text; absent where the model folder has no tokenizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// The tokens.
     pub ids: Vec<u32>,
     /// The tokens' log-probabilities.
@@ -138,6 +151,7 @@ impl RawOutcome {
             unstable: rendering.unstable.iter().map(ToString::to_string).collect(),
             text: rendering.text,
         });
-        Self { id, tokens: prompt.ids.len(), input_ids: prompt.ids, chat, ..Self::default() }
+        let unmasked = prompt.unmasked.map(|(text, mask_error)| UnmaskedOutcome { text, mask_error });
+        Self { id, tokens: prompt.ids.len(), input_ids: prompt.ids, chat, unmasked, ..Self::default() }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::RawError;
 use crate::{
-    chat::{ChatRequest, Rendering},
+    chat::{ChatError, ChatRequest, Rendering},
     tokenizer::Tokenizer,
 };
 
@@ -57,6 +57,8 @@ pub struct Prompt {
     pub turn_ends: Vec<(usize, usize)>,
     /// Of a conversation.
     pub rendering: Option<Rendering>,
+    /// Of a conversation of which the policy's tokens cannot be found: its text, and why.
+    pub unmasked: Option<(String, String)>,
 }
 
 impl RawRow {
@@ -81,7 +83,7 @@ impl RawRow {
                     )));
                 }
                 let turn_ends = self.turn_ends.iter().copied().enumerate().collect();
-                Prompt { ids: ids.clone(), turn_ends, rendering: None }
+                Prompt { ids: ids.clone(), turn_ends, ..Prompt::default() }
             }
             (None, Some(text)) => {
                 let special = self.add_special_tokens.unwrap_or(true);
@@ -89,12 +91,24 @@ impl RawRow {
                 Prompt { ids: encoded.ids, ..Prompt::default() }
             }
             (None, None) => {
-                let rendering =
-                    needed(tokenizer)?.render_chat(&self.chat_request(self.add_generation_prompt))?;
-                Prompt {
-                    ids: rendering.ids.clone(),
-                    turn_ends: rendering.turn_ends.clone(),
-                    rendering: Some(rendering),
+                let (tokenizer, request) =
+                    (needed(tokenizer)?, self.chat_request(self.add_generation_prompt));
+                match tokenizer.render_chat(&request) {
+                    Ok(rendering) => Prompt {
+                        ids: rendering.ids.clone(),
+                        turn_ends: rendering.turn_ends.clone(),
+                        rendering: Some(rendering),
+                        ..Prompt::default()
+                    },
+                    Err(lost @ ChatError::Lost(_)) => {
+                        let (text, encoded) = tokenizer.apply(&request)?;
+                        Prompt {
+                            ids: encoded.ids,
+                            unmasked: Some((text, lost.to_string())),
+                            ..Prompt::default()
+                        }
+                    }
+                    Err(error) => return Err(error.into()),
                 }
             }
         };

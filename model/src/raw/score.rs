@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     InputError, Layout,
-    generate::{Continuation, generate, logits},
+    generate::{Continuation, generate, generate_ids, logits},
     judge::Judge,
 };
 
@@ -133,10 +133,12 @@ impl RawScorer {
     }
 
     fn generation(&self, prompt: &Prompt) -> Result<GenerationOutcome, RawError> {
-        let tokenizer = self.tokenizer.as_ref().ok_or(RawError::Needs("generation", "a tokenizer.json"))?;
         let options = self.options.generate.as_ref().ok_or(RawError::NoTensor)?;
         let mut model = Continuation::new(&self.model);
-        let generation = generate(&mut model, tokenizer, &prompt.ids, options, &mut |_| true)?;
+        let generation = match &self.tokenizer {
+            Some(tokenizer) => generate(&mut model, tokenizer, &prompt.ids, options, &mut |_| true)?,
+            None => generate_ids(&mut model, &self.eos, &prompt.ids, options)?,
+        };
         let tokens = &generation.tokens;
         Ok(GenerationOutcome {
             ids: tokens.iter().map(|token| token.id).collect(),
@@ -146,7 +148,7 @@ impl RawScorer {
             } else {
                 Vec::new()
             },
-            text: generation.text,
+            text: self.tokenizer.is_some().then_some(generation.text),
             finish: generation.finish,
         })
     }

@@ -257,6 +257,12 @@ impl Tokenizer {
     }
 }
 
+/// The ids that end a generation by `generation_config.json`, else by `config.json` of a model folder, which needs no
+/// tokenizer.
+pub fn eos_ids(dir: &Path) -> Result<Vec<u32>, TokenizerError> {
+    Ok(files::Facts::read(dir)?.eos.unwrap_or_default())
+}
+
 fn spans(encoding: &Encoding) -> Vec<Range<usize>> {
     encoding.get_offsets().iter().map(|(start, end)| *start..(*end).max(*start)).collect()
 }

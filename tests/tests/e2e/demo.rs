@@ -8,7 +8,13 @@ use crate::support::run_in;
 fn it_picks_through_the_service_and_ends_when_asked() {
     let dir = tempfile::tempdir().unwrap();
     let ran = run_in(dir.path(), &["demo", "--exit", "--bind", "127.0.0.1:0"]).ok();
-    for part in ["harbour__ratelimit-23", "inkwell__inkwell-112", "tidepool__tidepool-58", "probability"] {
+    for part in [
+        "harbour__ratelimit-23",
+        "inkwell__inkwell-112",
+        "tidepool__tidepool-58",
+        "probability",
+        "verifier: linear@",
+    ] {
         assert!(ran.out.contains(part), "{part:?} is not in\n{}", ran.out);
     }
     assert!(dir.path().join("entropo-data/entropo.db").is_file(), "the selections are kept");
