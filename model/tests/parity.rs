@@ -63,7 +63,7 @@ fn every_option_of_the_fixtures_matters() {
             config.insert(key.to_owned(), value);
         }
     };
-    let cases = [
+    let cases = vec![
         ("qwen2-window", altered("qwen2-window", set("sliding_window", json!(8)))),
         ("qwen2-window", altered("qwen2-window", set("layer_types", Value::from(vec!["full_attention"; 3])))),
         (
