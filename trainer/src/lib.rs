@@ -3,5 +3,9 @@
 pub mod closed_form;
 pub mod config;
 pub mod data;
+pub mod http;
 pub mod objectives;
 pub mod run;
+pub mod service;
+
+pub use service::Service;

@@ -5,12 +5,14 @@
 //! the same folder and a configuration of the same identity it goes on from the newest whole checkpoint there.
 
 mod event;
+mod folder;
 mod summary;
 
 use std::path::Path;
 
 pub use self::{
     event::{AlarmKind, Event, Metrics, Plan, Reason},
+    folder::FolderLock,
     summary::Summary,
 };
 use crate::config::RunConfig;
@@ -41,6 +43,10 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Trains into `out`, from the newest whole checkpoint there, if any, to the end or until the observer says stop.
     fn train(&self, config: &RunConfig, out: &Path, observer: &dyn Observer) -> Result<Summary, RunError>;
+
+    /// Writes a checkpoint of a run as a model folder that loads anywhere: adapters merged into the weights, nothing of
+    /// the optimiser. `out` does not exist yet.
+    fn export(&self, checkpoint: &Path, out: &Path) -> Result<(), RunError>;
 }
 
 /// Why a run did not get to its end.
@@ -78,6 +84,9 @@ pub enum RunError {
         /// What is not finite, and what to do.
         what: String,
     },
+    /// Another process trains into the folder.
+    #[error("{0} is in use by another process: wait until it ends, or choose another folder")]
+    InUse(String),
     /// Something else failed.
     #[error("{0}")]
     Failed(String),
@@ -86,6 +95,6 @@ pub enum RunError {
 impl RunError {
     /// Whether another attempt might get further.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Failed(_))
+        matches!(self, Self::Io { .. } | Self::InUse(_) | Self::Failed(_))
     }
 }

@@ -1,0 +1,120 @@
+//! `POST /v1/runs`: starting a run.
+
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::Value;
+use server::{
+    Json, Kind, Problem, ProblemResponses,
+    idempotency::{StoredResponse, Ticket, kept_headers},
+    stored::completion,
+};
+use store::Timestamp;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{stored, view::RunView};
+use crate::{
+    Service,
+    config::{FieldProblem, RunConfig},
+    service::{RunSpec, roots::confine},
+};
+
+/// Longest name of a run.
+const NAME: usize = 200;
+
+pub(super) fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(create))
+}
+
+/// A run to start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRun {
+    /// What to call it.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    name: Option<String>,
+    /// Its configuration: the tables and fields of a run's TOML file, as JSON. Paths are relative to the folders that the
+    /// service is configured to read, or absolute and below them.
+    #[schema(value_type = Object, example = json!({
+        "model": {"path": "tiny"},
+        "data": {"train": ["pairs.jsonl"]},
+        "objective": {"kind": "entropo-dpo"},
+    }))]
+    config: Value,
+}
+
+/// Start a run
+///
+/// It waits for a worker, and goes on from its last checkpoint when that worker dies. With an `Idempotency-Key` the same
+/// request sent again answers with the same run.
+#[utoipa::path(post, path = "/v1/runs", tag = "runs",
+    params(("idempotency-key" = Option<String>, Header, description = "Any text that names this request.")),
+    request_body = NewRun,
+    responses(
+        (status = 201, description = "It is queued.", body = RunView, headers(("location" = String, description = "Where it is."))),
+        ProblemResponses,
+    ),
+)]
+async fn create(
+    State(service): State<Service>,
+    ticket: Option<Extension<Ticket>>,
+    Json(body): Json<NewRun>,
+) -> Result<Response, Problem> {
+    if body.name.as_ref().is_some_and(|name| name.is_empty() || name.chars().count() > NAME) {
+        return Err(Problem::field("name", format!("must have 1 to {NAME} characters")));
+    }
+    let settings = service.settings.clone();
+    // Real paths are looked up on the disk.
+    let checked = tokio::task::spawn_blocking(move || checked(body.config, &settings)).await;
+    let config = checked.map_err(|error| Problem::internal(&error))??;
+    let spec = RunSpec { name: body.name, config };
+    let (id, now) = (Uuid::now_v7(), Timestamp::now());
+    let body = serde_json::to_vec(&RunView::queued(id, &spec, service.settings.attempts.max(1), now)?)
+        .map_err(|error| Problem::internal(&error))?;
+    let mut response = (StatusCode::CREATED, body.clone()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let location =
+        HeaderValue::from_str(&format!("/v1/runs/{id}")).map_err(|error| Problem::internal(&error))?;
+    headers.insert(header::LOCATION, location);
+    let ticket = ticket.map(|Extension(ticket)| ticket);
+    // The answer is stored with the run, or neither is: a retry after a crash finds it or starts afresh.
+    let kept = ticket.as_ref().map(|ticket| {
+        let headers = kept_headers(response.headers());
+        let answer = StoredResponse { status: StatusCode::CREATED.as_u16(), headers, body };
+        completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
+    });
+    service.create(id, &spec, kept, now).await.map_err(stored)?;
+    if let Some(ticket) = ticket {
+        ticket.mark_kept();
+    }
+    Ok(response)
+}
+
+fn checked(config: Value, settings: &crate::service::TrainerSettings) -> Result<RunConfig, Problem> {
+    if !config.is_object() {
+        return Err(Problem::field("config", "must be an object: the tables of a run's configuration"));
+    }
+    let config = RunConfig::from_json("config", config).map_err(|error| match error.fields() {
+        [] => Problem::field("config", error.to_string()),
+        fields => refused(fields),
+    })?;
+    confine(&config, settings).map_err(|problems| refused(&problems))
+}
+
+fn refused(fields: &[FieldProblem]) -> Problem {
+    let detail = match fields {
+        [only] => format!("config.{only}"),
+        several => format!("{} fields of the configuration cannot stay as they are", several.len()),
+    };
+    fields.iter().fold(Problem::new(Kind::InvalidField, detail), |problem, field| {
+        problem.with_error(format!("config.{}", field.field), field.message.clone())
+    })
+}

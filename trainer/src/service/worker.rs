@@ -1,0 +1,219 @@
+//! Workers: claim a run, train it in a thread of its own, report, say how it ended.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use metrics::{counter, gauge};
+use serde_json::{Value, json};
+use store::{Job, Lease, NewRunEvent, StoreError, Timestamp};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    KIND, RunSpec, Service,
+    report::{Stop, Watcher, append, held, report},
+    roots::confine,
+};
+use crate::{
+    config::RunConfig,
+    run::{FolderLock, Reason, RunError, Summary},
+};
+
+/// How often a folder that another process still holds is tried.
+const FOLDER_EVERY: Duration = Duration::from_millis(200);
+/// The longest pause before another attempt.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
+/// Works on runs until `stop` is cancelled; the run of that moment writes a checkpoint and is given back.
+pub(crate) async fn work(service: Service, name: String, stop: CancellationToken) {
+    let poll = service.settings.poll.0.max(Duration::from_millis(10));
+    while !stop.is_cancelled() {
+        // Before looking, so that what is queued while looking is not missed.
+        let changed = service.changed.notified();
+        match claim(&service, &name).await {
+            Ok(Some(job)) => attempt(&service, job, &stop).await,
+            Ok(None) => {
+                let _ = stop.run_until_cancelled(timeout(poll, changed)).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for runs");
+                stop.run_until_cancelled(sleep(poll)).await;
+            }
+        }
+    }
+}
+
+async fn claim(service: &Service, name: &str) -> Result<Option<Job>, StoreError> {
+    let now = Timestamp::now();
+    let taken_back = service.store.reap(now).await?;
+    if taken_back > 0 {
+        tracing::warn!(runs = taken_back, "workers stopped reporting; their runs go to others");
+        service.changed.notify_waiters();
+    }
+    let mut jobs = service.store.claim_jobs(KIND, name, 1, now, service.settings.lease.0).await?;
+    Ok(jobs.pop())
+}
+
+/// How a training thread ended.
+type Ended = Result<Summary, RunError>;
+
+async fn attempt(service: &Service, job: Job, leaving: &CancellationToken) {
+    let lease = job.lease();
+    tracing::info!(run = %job.id, attempt = job.attempts, "training");
+    gauge!("trainer_running").increment(1.0);
+    let stop = Arc::new(Stop::default());
+    let flag = Arc::clone(&stop);
+    let watched = leaving.clone();
+    let leave = tokio::spawn(async move {
+        watched.cancelled().await;
+        flag.leaving.store(true, Ordering::Release);
+    });
+    let ended = match started(service, &job, &stop).await {
+        Ok(()) => train(service, &job, &stop).await,
+        Err(error) => Err(RunError::Failed(error.to_string())),
+    };
+    leave.abort();
+    let outcome = if stop.lost.load(Ordering::Acquire) {
+        tracing::warn!(run = %job.id, attempt = job.attempts, "the run belongs to another worker now");
+        "lost"
+    } else {
+        end(service, &job, lease, &stop, ended).await.unwrap_or_else(|error| {
+            tracing::error!(run = %job.id, %error, "how the run ended cannot be stored");
+            "lost"
+        })
+    };
+    counter!("trainer_attempts_total", "outcome" => outcome).increment(1);
+    gauge!("trainer_running").decrement(1.0);
+    service.changed.notify_waiters();
+}
+
+async fn started(service: &Service, job: &Job, stop: &Stop) -> Result<(), StoreError> {
+    let body = json!({"attempt": job.attempts, "worker": job.worker});
+    let event = NewRunEvent { kind: "started".to_owned(), body };
+    append(service, job.lease(), stop, vec![event]).await
+}
+
+/// Trains in a thread: it computes for hours, and must not keep the process from ending.
+async fn train(service: &Service, job: &Job, stop: &Arc<Stop>) -> Ended {
+    let config = prepared(service, &job.payload)?;
+    let folder = service.folder(job.id);
+    let (events, received) = mpsc::unbounded_channel();
+    let (done, mut finished) = oneshot::channel();
+    let watcher = Watcher { events, stop: Arc::clone(stop) };
+    let engine = Arc::clone(&service.engine);
+    let thread = std::thread::Builder::new().name("train".to_owned()).spawn(move || {
+        let work = || {
+            let _held = take(&folder, &watcher.stop)?;
+            engine.train(&config, &folder, &watcher)
+        };
+        let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+            Err(RunError::Failed(format!("the trainer panicked: {text}")))
+        });
+        // Nobody waits any more once the process ends.
+        let _ = done.send(ended);
+    });
+    thread.map_err(|source| RunError::Io { what: "cannot start a thread".to_owned(), source })?;
+    let reported = tokio::spawn(report(service.clone(), job.lease(), received, Arc::clone(stop)));
+    // Reporting ends with the thread, which drops its sender; if it ends before, the thread is told to stop and is
+    // waited for: its folder must not change once the run is somebody else's.
+    let reported = reported.await;
+    if let Ok(Err(error)) = &reported
+        && !stop.lost.load(Ordering::Acquire)
+    {
+        tracing::error!(run = %job.id, %error, "what happens in the run cannot be stored");
+        stop.lost.store(true, Ordering::Release);
+    }
+    (&mut finished).await.unwrap_or_else(|_| Err(RunError::Failed("the training thread vanished".to_owned())))
+}
+
+/// The configuration of a job, with its paths checked once more: links may have changed since.
+fn prepared(service: &Service, payload: &Value) -> Result<RunConfig, RunError> {
+    let spec: RunSpec =
+        serde_json::from_value(payload.clone()).map_err(|error| RunError::Refused(error.to_string()))?;
+    let mut config = confine(&spec.config, &service.settings).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        RunError::Refused(problems.join("; "))
+    })?;
+    config.reference.cache = Some(service.settings.runs.join("reference"));
+    Ok(config)
+}
+
+/// Waits for a worker that lost the run to leave its folder.
+fn take(folder: &std::path::Path, stop: &Stop) -> Result<FolderLock, RunError> {
+    loop {
+        match FolderLock::take(folder) {
+            Err(RunError::InUse(_)) if !stop.any() => std::thread::sleep(FOLDER_EVERY),
+            taken => return taken,
+        }
+    }
+}
+
+/// Stores how the attempt ended, in an event and in the job; the outcome for the metrics.
+async fn end(
+    service: &Service,
+    job: &Job,
+    lease: Lease,
+    stop: &Stop,
+    ended: Ended,
+) -> Result<&'static str, StoreError> {
+    let store = &service.store;
+    let now = Timestamp::now();
+    let say = |state: &str, error: Option<&RunError>| NewRunEvent {
+        kind: "ended".to_owned(),
+        body: json!({"state": state, "error": error.map(ToString::to_string)}),
+    };
+    let cancelled = stop.cancelled.load(Ordering::Acquire);
+    match ended {
+        Ok(summary) if summary.reason != Reason::Stopped => {
+            append(service, lease, stop, vec![say("done", None)]).await?;
+            let result = json!(summary);
+            held(stop, || store.finish_job(lease, result.clone(), now)).await?;
+            Ok("done")
+        }
+        // Stopped, or the stop came before there was anything to keep.
+        Ok(_) | Err(RunError::InUse(_)) => {
+            let (outcome, state) =
+                if cancelled { ("cancelled", "cancelled") } else { ("given_back", "queued") };
+            append(service, lease, stop, vec![say(state, None)]).await?;
+            if cancelled {
+                held(stop, || store.cancelled_job(lease, now)).await?;
+            } else {
+                held(stop, || store.release_job(lease, now)).await?;
+            }
+            Ok(outcome)
+        }
+        Err(error) => {
+            tracing::warn!(run = %job.id, %error, "the attempt failed");
+            let again = error.is_transient() && job.attempts < job.max_attempts && !cancelled;
+            let state = match (again, cancelled) {
+                (true, _) => "queued",
+                (false, true) => "cancelled",
+                (false, false) if error.is_transient() => "dead",
+                (false, false) => "failed",
+            };
+            append(service, lease, stop, vec![say(state, Some(&error))]).await?;
+            let pause =
+                service.settings.retry_pause.0 * 2_u32.saturating_pow(job.attempts.saturating_sub(1).min(16));
+            let retry = (error.is_transient() || cancelled).then(|| now.plus(pause.min(LONGEST_PAUSE)));
+            let text = error.to_string();
+            held(stop, || store.fail_job(lease, &text, retry, now)).await?;
+            Ok(if again { "retried" } else { state_name(state) })
+        }
+    }
+}
+
+fn state_name(state: &str) -> &'static str {
+    match state {
+        "cancelled" => "cancelled",
+        "dead" => "dead",
+        _ => "failed",
+    }
+}
