@@ -46,7 +46,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Writes a checkpoint of a run as a model folder that loads anywhere: adapters merged into the weights, nothing of
     /// the optimiser. `out` does not exist yet.
-    fn export(&self, checkpoint: &Path, out: &Path) -> Result<(), RunError>;
+    fn export(&self, checkpoint: &Path, out: &Path) -> Result<(), RunError> {
+        crate::export::export(checkpoint, None, out)
+    }
 }
 
 /// Why a run did not get to its end.

@@ -171,49 +171,37 @@ async fn end(
         body: json!({"state": state, "error": error.map(ToString::to_string)}),
     };
     let cancelled = stop.cancelled.load(Ordering::Acquire);
-    match ended {
+    let error = match ended {
         Ok(summary) if summary.reason != Reason::Stopped => {
             append(service, lease, stop, vec![say("done", None)]).await?;
             let result = json!(summary);
             held(stop, || store.finish_job(lease, result.clone(), now)).await?;
-            Ok("done")
+            return Ok("done");
         }
-        // Stopped, or the stop came before there was anything to keep.
-        Ok(_) | Err(RunError::InUse(_)) => {
-            let (outcome, state) =
-                if cancelled { ("cancelled", "cancelled") } else { ("given_back", "queued") };
-            append(service, lease, stop, vec![say(state, None)]).await?;
-            if cancelled {
-                held(stop, || store.cancelled_job(lease, now)).await?;
-            } else {
-                held(stop, || store.release_job(lease, now)).await?;
-            }
-            Ok(outcome)
+        // What an engine says that was asked to stop before its first step is no failure.
+        Err(error) if !(error.is_transient() && stop.any()) => error,
+        Ok(_) | Err(_) if cancelled => {
+            append(service, lease, stop, vec![say("cancelled", None)]).await?;
+            held(stop, || store.cancelled_job(lease, now)).await?;
+            return Ok("cancelled");
         }
-        Err(error) => {
-            tracing::warn!(run = %job.id, %error, "the attempt failed");
-            let again = error.is_transient() && job.attempts < job.max_attempts && !cancelled;
-            let state = match (again, cancelled) {
-                (true, _) => "queued",
-                (false, true) => "cancelled",
-                (false, false) if error.is_transient() => "dead",
-                (false, false) => "failed",
-            };
-            append(service, lease, stop, vec![say(state, Some(&error))]).await?;
-            let pause =
-                service.settings.retry_pause.0 * 2_u32.saturating_pow(job.attempts.saturating_sub(1).min(16));
-            let retry = (error.is_transient() || cancelled).then(|| now.plus(pause.min(LONGEST_PAUSE)));
-            let text = error.to_string();
-            held(stop, || store.fail_job(lease, &text, retry, now)).await?;
-            Ok(if again { "retried" } else { state_name(state) })
+        Ok(_) | Err(_) => {
+            append(service, lease, stop, vec![say("queued", None)]).await?;
+            held(stop, || store.release_job(lease, now)).await?;
+            return Ok("given_back");
         }
-    }
-}
-
-fn state_name(state: &str) -> &'static str {
-    match state {
-        "cancelled" => "cancelled",
-        "dead" => "dead",
-        _ => "failed",
-    }
+    };
+    tracing::warn!(run = %job.id, %error, "the attempt failed");
+    let outcome = match error.is_transient() {
+        true if job.attempts < job.max_attempts => "queued",
+        true => "dead",
+        false => "failed",
+    };
+    append(service, lease, stop, vec![say(outcome, Some(&error))]).await?;
+    let doubled = 2_u32.saturating_pow(job.attempts.saturating_sub(1).min(16));
+    let pause = (service.settings.retry_pause.0 * doubled).min(LONGEST_PAUSE);
+    let retry = error.is_transient().then(|| now.plus(pause));
+    let text = error.to_string();
+    held(stop, || store.fail_job(lease, &text, retry, now)).await?;
+    Ok(if outcome == "queued" { "retried" } else { outcome })
 }

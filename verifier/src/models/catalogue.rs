@@ -1,6 +1,10 @@
 //! The models of the configuration.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -28,6 +32,9 @@ pub struct ModelSettings {
     /// Models besides the built-in one and that of `[openai]`: `NAME=burn:FOLDER` or `NAME=linear:FILE`, such as
     /// `coder=burn:/models/coder`.
     pub available: Vec<String>,
+    /// Every model folder in this folder is available too, under its name: where the trainer puts promoted checkpoints.
+    /// Looked at whenever it matters, so that new ones need no restart. Empty for none.
+    pub folder: PathBuf,
     /// The model that answers until somebody activates another.
     pub active: String,
     /// A model that scores in the background until somebody decides otherwise; empty for none.
@@ -44,6 +51,7 @@ impl Default for ModelSettings {
     fn default() -> Self {
         Self {
             available: Vec::new(),
+            folder: "entropo-data/models".into(),
             active: BUILT_IN.to_owned(),
             shadow: String::new(),
             refresh: Span::secs(5),
@@ -57,6 +65,7 @@ impl Default for ModelSettings {
 #[derive(Debug)]
 pub struct Catalogue {
     sources: BTreeMap<String, Source>,
+    models: ModelSettings,
 }
 
 /// Where a model is.
@@ -93,15 +102,42 @@ impl Catalogue {
             }
         }
         for name in sources.keys() {
-            let harmless = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-            if !harmless || RESERVED.contains(&name.as_str()) {
+            if !is_name(name) {
                 return Err(format!(
                     "`{name}` cannot be a model's name: letters, digits, `-`, `_` and `.`, and not `active`, `shadow` or `none`"
                 ));
             }
         }
-        Ok(Self { sources })
+        Ok(Self { sources, models: models.clone() })
     }
+
+    /// Where a model is: configured, or in the folder.
+    fn source(&self, name: &str) -> Option<Source> {
+        let configured = self.sources.get(name).cloned();
+        configured.or_else(|| {
+            let found = self.in_folder().any(|found| found == name);
+            found.then(|| burn(name, self.models.folder.join(name), &self.models))
+        })
+    }
+
+    /// Names of the model folders in the folder. What begins with a dot is still being written.
+    fn in_folder(&self) -> impl Iterator<Item = String> {
+        let folder = Some(&self.models.folder).filter(|folder| !folder.as_os_str().is_empty());
+        let entries =
+            folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+        entries.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let usable =
+                is_name(&name) && !name.starts_with('.') && entry.path().join("config.json").is_file();
+            usable.then_some(name)
+        })
+    }
+}
+
+/// Whether a model can be called so: names stand in paths of URLs.
+fn is_name(name: &str) -> bool {
+    let harmless = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    harmless && !RESERVED.contains(&name)
 }
 
 fn parse(entry: &str, models: &ModelSettings) -> Result<(String, Source), String> {
@@ -124,37 +160,41 @@ fn parse(entry: &str, models: &ModelSettings) -> Result<(String, Source), String
             ));
         }
     }
+    Ok((name.to_owned(), burn(name, place.into(), models)))
+}
+
+fn burn(name: &str, folder: PathBuf, models: &ModelSettings) -> Source {
     let options = native::Options {
         device: models.device.clone(),
         name: Some(name.to_owned()),
         pass_tokens: models.pass_tokens,
         ..native::Options::default()
     };
-    Ok((name.to_owned(), Source::Burn(place.into(), Box::new(options))))
+    Source::Burn(folder, Box::new(options))
 }
 
 #[async_trait]
 impl Loader for Catalogue {
     fn names(&self) -> Vec<String> {
-        self.sources.keys().cloned().collect()
+        let all: BTreeSet<String> = self.sources.keys().cloned().chain(self.in_folder()).collect();
+        all.into_iter().collect()
     }
 
     async fn load(&self, name: &str) -> Result<Arc<dyn Backend>, String> {
-        match self.sources.get(name) {
+        match self.source(name) {
             Some(Source::BuiltIn) => Ok(Arc::new(Linear::built_in())),
             Some(Source::Linear(path)) => {
-                let model = std::fs::read(path).map_err(|error| error.to_string());
+                let model = std::fs::read(&path).map_err(|error| error.to_string());
                 let model =
                     model.and_then(|bytes| Linear::from_json(&bytes).map_err(|error| error.to_string()));
                 let model = model.map_err(|error| format!("{}: {error}", path.display()))?;
                 Ok(Arc::new(model.named(name)))
             }
             Some(Source::OpenAi(settings)) => {
-                let model = OpenAi::connect(settings).await.map_err(|error| error.to_string())?;
+                let model = OpenAi::connect(&settings).await.map_err(|error| error.to_string())?;
                 Ok(Arc::new(model))
             }
             Some(Source::Burn(folder, options)) => {
-                let (folder, options) = (folder.clone(), options.clone());
                 // Reads and hashes gigabytes.
                 let loaded = tokio::task::spawn_blocking(move || Native::load(&folder, &options)).await;
                 match loaded {
@@ -171,6 +211,31 @@ impl Loader for Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn folders_become_models_while_the_service_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let models = ModelSettings { folder: folder.path().to_owned(), ..ModelSettings::default() };
+        let catalogue = Catalogue::new(&models, &openai::Settings::default()).unwrap();
+        assert_eq!(catalogue.names(), ["linear"]);
+        for name in ["run-1-20", ".half", "not a name", "active", "linear", "empty"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            if name != "empty" {
+                std::fs::write(folder.path().join(name).join("config.json"), "{}").unwrap();
+            }
+        }
+        assert_eq!(catalogue.names(), ["linear", "run-1-20"]);
+        assert_eq!(
+            catalogue.load("linear").await.unwrap().info().backend,
+            "linear",
+            "configured ones come first"
+        );
+        let error = catalogue.load("run-1-20").await.unwrap_err();
+        assert!(error.contains("run-1-20"), "{error}");
+        for name in [".half", "empty", "../x", "active"] {
+            assert_eq!(catalogue.load(name).await.unwrap_err(), "it is not configured");
+        }
+    }
 
     fn catalogue(entry: &str) -> Result<Catalogue, String> {
         let models = ModelSettings { available: vec![entry.to_owned()], ..ModelSettings::default() };
