@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, calibrate, completions, demo, eval, fit, ingest, inspect, migrate, score, select, serve,
+    bench, calibrate, completions, data, demo, eval, fit, ingest, inspect, migrate, score, select, serve,
     test_results, token, up,
 };
 
@@ -48,6 +48,9 @@ pub enum Command {
     /// Say what a file holds, in which format, and what would be stripped from it.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Args),
+    /// Make rows of training data from labelled runs, and show what of them is trained.
+    #[command(after_help = data::EXAMPLES)]
+    Data(data::Args),
     /// Store candidates and their outcomes without selecting.
     #[command(after_help = ingest::EXAMPLES)]
     Ingest(ingest::Args),

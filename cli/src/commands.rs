@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod calibrate;
 pub mod completions;
+pub mod data;
 pub mod demo;
 pub mod eval;
 pub mod fit;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => token::run(&args),
         Command::Select(args) => select::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Data(args) => data::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Fit(args) => fit::run(&args),

@@ -252,6 +252,20 @@ impl Trajectory {
             .expect("a trajectory is serialisable: string keys, finite numbers");
         hasher.finalize().to_hex()[..32].to_owned()
     }
+
+    /// What identifies the prompt of a run: BLAKE3 (16 bytes, hex) of the turns up to and including the first user turn.
+    /// Preference pairs need runs with the same prompt. `None` for a run without a user turn.
+    pub fn prompt_id(&self) -> Option<String> {
+        let first_user = self.turns.iter().position(|turn| turn.role == Role::User)?;
+        let mut hasher = blake3::Hasher::new();
+        for turn in &self.turns[..=first_user] {
+            // The length keeps two turns apart whatever they contain.
+            hasher.update(&[turn.role as u8]);
+            hasher.update(&(turn.content.len() as u64).to_le_bytes());
+            hasher.update(turn.content.as_bytes());
+        }
+        Some(hasher.finalize().to_hex()[..32].to_owned())
+    }
 }
 
 #[cfg(test)]

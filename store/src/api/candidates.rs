@@ -1,7 +1,7 @@
 //! Candidates (trajectories by content), what tests said of them, and verifiers' scores.
 
 use async_trait::async_trait;
-use common::{ExitStatus, Role, SourceFormat, TestRun, Trajectory, VerifierScore};
+use common::{ExitStatus, SourceFormat, TestRun, Trajectory, VerifierScore};
 
 use super::idempotency::Completion;
 use super::issues::NewIssue;
@@ -40,7 +40,7 @@ impl NewCandidate {
             steps: trajectory.steps,
             turns: trajectory.turns.len(),
             bytes: json.len(),
-            prompt_id: prompt_id(trajectory),
+            prompt_id: trajectory.prompt_id(),
             patch: trajectory.patch.as_deref().map(|patch| blob::encode(patch.as_bytes())),
             payload: blob::encode(&json),
         })
@@ -55,20 +55,6 @@ impl NewCandidate {
     pub fn instance_id(&self) -> &str {
         &self.instance_id
     }
-}
-
-/// What identifies the prompt of a run: BLAKE3 (16 bytes, hex) of the turns up to and including the first user turn.
-/// Preference pairs need runs with the same prompt. `None` for a run without a user turn.
-fn prompt_id(trajectory: &Trajectory) -> Option<String> {
-    let first_user = trajectory.turns.iter().position(|turn| turn.role == Role::User)?;
-    let mut hasher = blake3::Hasher::new();
-    for turn in &trajectory.turns[..=first_user] {
-        // The length keeps two turns apart whatever they contain.
-        hasher.update(&[turn.role as u8]);
-        hasher.update(&(turn.content.len() as u64).to_le_bytes());
-        hasher.update(turn.content.as_bytes());
-    }
-    Some(hasher.finalize().to_hex()[..32].to_owned())
 }
 
 /// A stored candidate without its conversation.
@@ -226,7 +212,7 @@ impl StoredScore {
 
 #[cfg(test)]
 mod tests {
-    use common::Turn;
+    use common::{Role, Turn};
 
     use super::*;
 
@@ -249,13 +235,13 @@ mod tests {
 
     #[test]
     fn the_prompt_ends_with_the_first_user_turn() {
-        let one = prompt_id(&run(&[(Role::System, "s"), (Role::User, "u"), (Role::Assistant, "a")]));
-        let other = prompt_id(&run(&[(Role::System, "s"), (Role::User, "u"), (Role::Assistant, "b")]));
+        let one = run(&[(Role::System, "s"), (Role::User, "u"), (Role::Assistant, "a")]).prompt_id();
+        let other = run(&[(Role::System, "s"), (Role::User, "u"), (Role::Assistant, "b")]).prompt_id();
         assert!(one.is_some());
         assert_eq!(one, other);
-        assert_ne!(one, prompt_id(&run(&[(Role::System, "su"), (Role::User, "")])));
-        assert_ne!(one, prompt_id(&run(&[(Role::User, "s"), (Role::User, "u")])));
-        assert_eq!(prompt_id(&run(&[(Role::System, "s")])), None);
+        assert_ne!(one, run(&[(Role::System, "su"), (Role::User, "")]).prompt_id());
+        assert_ne!(one, run(&[(Role::User, "s"), (Role::User, "u")]).prompt_id());
+        assert_eq!(run(&[(Role::System, "s")]).prompt_id(), None);
     }
 
     #[test]

@@ -57,11 +57,40 @@ impl Default for PairRules {
     }
 }
 
+/// What must be known of runs that make single rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Needs {
+    /// Whether they resolve their issue.
+    #[default]
+    Label,
+    /// That they do.
+    Success,
+    /// Nothing.
+    Nothing,
+}
+
+/// Rules for rows of single runs. The paper takes every finished run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunRules {
+    /// Runs of one issue at most; all without it.
+    pub per_issue: Option<usize>,
+    /// What must be known of them.
+    pub needs: Needs,
+    /// Also take runs that a limit ended.
+    pub unfinished: bool,
+    /// Also take patches without a conversation, which a verifier can read.
+    pub patches: bool,
+}
+
 /// Why runs made no row: how many of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Dropped {
     /// Nobody said whether the run resolves its issue.
     pub unlabelled: usize,
+    /// The run does not resolve its issue, and only successes were asked for.
+    pub unresolved: usize,
     /// The run was not ended by the agent.
     pub unfinished: usize,
     /// A patch without a conversation.
@@ -72,6 +101,28 @@ pub struct Dropped {
     pub no_opposite: usize,
     /// It was not needed within the limit of its issue.
     pub over_limit: usize,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn total(&self) -> usize {
+        let Self { unlabelled, unresolved, unfinished, no_conversation, duplicate, no_opposite, over_limit } =
+            *self;
+        unlabelled + unresolved + unfinished + no_conversation + duplicate + no_opposite + over_limit
+    }
+
+    /// Each with its reason in words, in the order in which they are looked at.
+    pub fn reasons(&self) -> [(&'static str, usize); 7] {
+        [
+            ("the same run under another name", self.duplicate),
+            ("nobody says whether they resolve the issue", self.unlabelled),
+            ("they do not resolve the issue", self.unresolved),
+            ("a patch without a conversation", self.no_conversation),
+            ("not ended by the agent", self.unfinished),
+            ("no run with the other outcome and the same prompt", self.no_opposite),
+            ("over the limit of their issue", self.over_limit),
+        ]
+    }
 }
 
 /// What is to be written.
@@ -94,7 +145,8 @@ pub fn plan_pairs(
     rules: PairRules,
     distance: impl Fn(usize, usize) -> f64,
 ) -> Plan<(usize, usize)> {
-    let (usable, mut dropped) = usable(runs, rules.unfinished);
+    let usual = RunRules { unfinished: rules.unfinished, ..RunRules::default() };
+    let (usable, mut dropped) = usable(runs, usual);
     let mut groups: BTreeMap<(&str, &str), Sides> = BTreeMap::new();
     for (index, prompt, resolved) in usable {
         let (good, bad) = groups.entry((&runs[index].instance_id, prompt)).or_default();
@@ -126,48 +178,58 @@ pub fn plan_pairs(
     Plan { rows, dropped }
 }
 
-/// Plans single runs: every usable one, at most `per_issue` of an issue, successes and failures in turn.
-pub fn plan_runs(runs: &[Run], per_issue: usize, unfinished: bool) -> Plan<usize> {
-    let (usable, mut dropped) = usable(runs, unfinished);
+/// Plans single runs: every usable one, at most so many of an issue, successes and failures in turn. Those whose outcome
+/// is not known come as failures do.
+pub fn plan_runs(runs: &[Run], rules: RunRules) -> Plan<usize> {
+    let (usable, mut dropped) = usable(runs, rules);
     let mut issues: BTreeMap<&str, Sides> = BTreeMap::new();
     for (index, _, resolved) in usable {
         let (good, bad) = issues.entry(&runs[index].instance_id).or_default();
         if resolved { good } else { bad }.push(index);
     }
+    let limit = rules.per_issue.unwrap_or(usize::MAX);
     let mut rows = Vec::new();
     for (good, bad) in issues.into_values() {
         let total = good.len() + bad.len();
         let longest = good.len().max(bad.len());
         let in_turn = (0..longest).flat_map(|place| [good.get(place), bad.get(place)].into_iter().flatten());
-        rows.extend(in_turn.take(per_issue).copied());
-        dropped.over_limit += total.saturating_sub(per_issue);
+        rows.extend(in_turn.take(limit).copied());
+        dropped.over_limit += total.saturating_sub(limit);
     }
     Plan { rows, dropped }
 }
 
-/// Runs with a label and a conversation, in the order of their addresses: position, prompt, outcome.
-fn usable(runs: &[Run], unfinished: bool) -> (Vec<(usize, &str, bool)>, Dropped) {
+/// Runs that the rules allow, in the order of their addresses: position, prompt, outcome.
+fn usable(runs: &[Run], rules: RunRules) -> (Vec<(usize, &str, bool)>, Dropped) {
     let mut order: Vec<usize> = (0..runs.len()).collect();
     order.sort_by_key(|&index| (&runs[index].instance_id, &runs[index].id, index));
     let mut dropped = Dropped::default();
     let mut usable: Vec<(usize, &str, bool)> = Vec::new();
+    let mut before: Option<&Run> = None;
     for index in order {
         let run = &runs[index];
-        let before = usable.last().map(|(before, ..)| &runs[*before]);
         if before.is_some_and(|before| (&before.instance_id, &before.id) == (&run.instance_id, &run.id)) {
             dropped.duplicate += 1;
             continue;
         }
+        before = Some(run);
         let ended = match run.exit {
             ExitStatus::Submitted => true,
-            ExitStatus::SubmittedAtLimit | ExitStatus::Limit => unfinished,
-            ExitStatus::Error | ExitStatus::Unknown => false,
+            ExitStatus::SubmittedAtLimit | ExitStatus::Limit => rules.unfinished,
+            // Of a bare patch nobody says how the run ended.
+            ExitStatus::Unknown => rules.patches && run.prompt.is_none(),
+            ExitStatus::Error => false,
         };
-        match (run.resolved, &run.prompt) {
-            (None, _) => dropped.unlabelled += 1,
+        let prompt = match &run.prompt {
+            None if rules.patches => Some(""),
+            prompt => prompt.as_deref(),
+        };
+        match (run.resolved, prompt) {
+            (None, _) if rules.needs != Needs::Nothing => dropped.unlabelled += 1,
+            (Some(false), _) if rules.needs == Needs::Success => dropped.unresolved += 1,
             (_, None) => dropped.no_conversation += 1,
             _ if !ended => dropped.unfinished += 1,
-            (Some(resolved), Some(prompt)) => usable.push((index, prompt, resolved)),
+            (resolved, Some(prompt)) => usable.push((index, prompt, resolved.unwrap_or(false))),
         }
     }
     (usable, dropped)
@@ -224,109 +286,4 @@ fn spread(runs: &[usize], distance: impl Fn(usize, usize) -> f64) -> Vec<usize> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn run(id: u32, issue: u8, prompt: Option<u8>, resolved: Option<bool>) -> Run {
-        Run {
-            id: format!("{id:08x}"),
-            instance_id: format!("a__b-{issue}"),
-            prompt: prompt.map(|prompt| prompt.to_string()),
-            exit: ExitStatus::Submitted,
-            resolved,
-            score: None,
-        }
-    }
-
-    fn none(_: usize, _: usize) -> f64 {
-        0.0
-    }
-
-    #[test]
-    fn a_pair_needs_one_prompt_two_outcomes_and_finished_runs() {
-        let good = run(1, 0, Some(0), Some(true));
-        let bad = run(2, 0, Some(0), Some(false));
-        let plan = |other: Run| plan_pairs(&[good.clone(), other], PairRules::default(), none);
-        assert_eq!(plan(bad.clone()).rows, [(0, 1)]);
-        assert_eq!(plan(Run { prompt: Some("1".into()), ..bad.clone() }).dropped.no_opposite, 2);
-        assert_eq!(plan(Run { resolved: Some(true), ..bad.clone() }).dropped.no_opposite, 2);
-        assert_eq!(plan(Run { resolved: None, ..bad.clone() }).dropped.unlabelled, 1);
-        assert_eq!(plan(Run { prompt: None, ..bad.clone() }).dropped.no_conversation, 1);
-        assert_eq!(plan(Run { id: good.id.clone(), ..bad.clone() }).dropped.duplicate, 1);
-        let limit = Run { exit: ExitStatus::Limit, ..bad };
-        assert_eq!(plan(limit.clone()).dropped.unfinished, 1);
-        let rules = PairRules { unfinished: true, ..PairRules::default() };
-        assert_eq!(plan_pairs(&[good, limit], rules, none).rows, [(0, 1)]);
-    }
-
-    #[test]
-    fn the_hardest_pairs_are_those_the_verifier_has_wrong() {
-        let scored = |id, resolved, score| Run { score, ..run(id, 0, Some(0), Some(resolved)) };
-        let runs = [
-            scored(0, true, Some(0.9)),
-            scored(1, true, Some(0.1)),
-            scored(2, false, None),
-            scored(3, false, Some(0.8)),
-            scored(4, false, Some(0.2)),
-        ];
-        let rules = |per_issue| PairRules { per_issue, choice: Choice::Hardest, ..PairRules::default() };
-        assert_eq!(plan_pairs(&runs, rules(1), none).rows, [(1, 3)]);
-        assert_eq!(plan_pairs(&runs, rules(3), none).rows, [(1, 3), (1, 4), (0, 3)]);
-        let all = plan_pairs(&runs, rules(100), none);
-        assert_eq!(all.rows.len(), 6);
-        assert_eq!(all.dropped, Dropped::default());
-    }
-
-    #[test]
-    fn diverse_successes_are_far_apart() {
-        let runs: Vec<Run> = (0..4).map(|id| run(id, 0, Some(0), Some(id != 3))).collect();
-        let rules = PairRules { per_issue: 2, choice: Choice::Diverse, unfinished: false };
-        let place = [0.0, 0.1, 1.0, 0.0_f64];
-        let plan = plan_pairs(&runs, rules, |a, b| (place[a] - place[b]).abs());
-        assert_eq!(plan.rows, [(0, 3), (2, 3)]);
-        assert_eq!(plan.dropped.over_limit, 1);
-    }
-
-    proptest! {
-        #[test]
-        fn every_run_is_used_or_counted_and_order_does_not_matter(
-            runs in prop::collection::vec(
-                (0_u32..40, 0_u8..3, prop::option::of(0_u8..2), prop::option::of(any::<bool>()), prop::option::of(0.0..1.0_f64)),
-                0..24,
-            ),
-            per_issue in 0_usize..6,
-            choice in prop_oneof![Just(Choice::Even), Just(Choice::Hardest), Just(Choice::Diverse)],
-        ) {
-            let runs: Vec<Run> = runs
-                .into_iter()
-                .map(|(id, issue, prompt, resolved, score)| Run { score, ..run(id, issue, prompt, resolved) })
-                .collect();
-            let rules = PairRules { per_issue, choice, unfinished: false };
-            let distance = |runs: &[Run], a: usize, b: usize| {
-                let of = |index: usize| u32::from_str_radix(&runs[index].id, 16).expect("hexadecimal");
-                f64::from(of(a).abs_diff(of(b)))
-            };
-            let plan = plan_pairs(&runs, rules, |a, b| distance(&runs, a, b));
-            let mut used = BTreeSet::new();
-            for &(chosen, rejected) in &plan.rows {
-                prop_assert_eq!((runs[chosen].resolved, runs[rejected].resolved), (Some(true), Some(false)));
-                prop_assert_eq!(&runs[chosen].prompt, &runs[rejected].prompt);
-                prop_assert_eq!(&runs[chosen].instance_id, &runs[rejected].instance_id);
-                used.extend([chosen, rejected]);
-            }
-            prop_assert_eq!(plan.rows.iter().collect::<BTreeSet<_>>().len(), plan.rows.len(), "no pair twice");
-            let Dropped { unlabelled, unfinished, no_conversation, duplicate, no_opposite, over_limit } = plan.dropped;
-            let counted = unlabelled + unfinished + no_conversation + duplicate + no_opposite + over_limit;
-            prop_assert_eq!(used.len() + counted, runs.len());
-
-            let singles = plan_runs(&runs, per_issue, false);
-            let Dropped { unlabelled, unfinished, no_conversation, duplicate, no_opposite, over_limit } = singles.dropped;
-            let counted = unlabelled + unfinished + no_conversation + duplicate + no_opposite + over_limit;
-            prop_assert_eq!(singles.rows.len() + counted, runs.len());
-        }
-    }
-}
+mod tests;
