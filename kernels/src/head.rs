@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::raw::{Mat, Threads, multiply};
+use crate::product::{Mat, Threads, multiply};
 use crate::simd::{exp, max, sum, vectorised};
 
 /// Rows of hidden states that meet the weight together.

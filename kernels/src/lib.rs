@@ -13,6 +13,7 @@ mod linear;
 pub mod mapped;
 mod norm;
 pub mod optimizer;
+mod product;
 mod raw;
 mod simd;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::raw::{Mat, Threads, filled, multiplied, multiply};
+use crate::product::{Mat, Threads, multiplied};
 use crate::row_chunks;
 use crate::simd::vectorised;
 
@@ -12,55 +12,20 @@ pub fn linear(x: &[f32], weight: &[f32], bias: Option<&[f32]>, inputs: usize, ou
     assert!(x.len() == rows * inputs && weight.len() == inputs * outputs, "rows are as wide as the weight");
     assert!(bias.is_none_or(|bias| bias.len() == outputs), "a bias for every output");
     let (x, weight) = (Mat::dense(x, rows, inputs), Mat::dense(weight, outputs, inputs));
-    // The product packs the matrix whose rows become columns of its result: the weight, or x if the result is made the
-    // other way round and turned afterwards. For few rows that is half the work.
-    if (2..=FEW).contains(&rows) && rows * (inputs + outputs) < inputs * outputs {
-        return turned(&multiplied(weight, x.t(), Threads::All), bias, rows, outputs);
-    }
-    let Some(bias) = bias else { return multiplied(x, weight.t(), Threads::All) };
-    let mut out = bias.repeat(rows);
-    multiply(&mut out, outputs, true, x, weight.t(), Threads::All);
-    out
-}
-
-/// Rows up to which turning the result was found to be faster.
-const FEW: usize = 128;
-
-/// Rows that are turned together: what is read of a column fills a line of the cache.
-const TURNED: usize = 16;
-
-/// The transpose `[rows, outputs]` of columns `[outputs, rows]`, plus the bias.
-fn turned(columns: &[f32], bias: Option<&[f32]>, rows: usize, outputs: usize) -> Vec<f32> {
-    let lengths: Vec<usize> =
-        (0..rows).step_by(TURNED).map(|first| TURNED.min(rows - first) * outputs).collect();
-    // Rows of a power of two would all fall on the same few places of the cache.
-    let step = outputs + TURNED;
-    filled(&lengths, |block, out| {
-        let (first, count) = (block * TURNED, lengths[block] / outputs);
-        let mut turned = vec![0.0; count * step];
-        for (output, column) in columns.chunks_exact(rows).enumerate() {
-            let add = bias.map_or(0.0, |bias| bias[output]);
-            for (row, value) in column[first..first + count].iter().enumerate() {
-                turned[row * step + output] = value + add;
-            }
-        }
-        for row in turned.chunks_exact(step) {
-            out.copy(&row[..outputs]);
-        }
-    })
+    multiplied(x, weight.t(), bias, Threads::All)
 }
 
 /// Gradient of [`linear`] with respect to x: `grad · weight`.
 pub fn linear_backward_input(grad: &[f32], weight: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
     let rows = grad.len() / outputs;
-    multiplied(Mat::dense(grad, rows, outputs), Mat::dense(weight, outputs, inputs), Threads::All)
+    multiplied(Mat::dense(grad, rows, outputs), Mat::dense(weight, outputs, inputs), None, Threads::All)
 }
 
 /// Gradient of [`linear`] with respect to the weight: `gradᵀ · x`.
 pub fn linear_backward_weight(grad: &[f32], x: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
     let rows = grad.len() / outputs;
     assert_eq!(x.len(), rows * inputs, "a gradient for every row");
-    multiplied(Mat::dense(grad, rows, outputs).t(), Mat::dense(x, rows, inputs), Threads::All)
+    multiplied(Mat::dense(grad, rows, outputs).t(), Mat::dense(x, rows, inputs), None, Threads::All)
 }
 
 /// The sum of rows of this width, which is the gradient of a bias.
@@ -104,7 +69,7 @@ mod tests {
             let all = linear(&x, &weight, bias, inputs, outputs);
             for rows in [1, 2, 16, 17, 21] {
                 let some = linear(&x[..rows * inputs], &weight, bias, inputs, outputs);
-                assert_close(&some, &all[..rows * outputs], 1e-6);
+                assert_eq!(some, all[..rows * outputs]);
             }
         }
     }

@@ -11,7 +11,7 @@ use super::Attention;
 use super::blocks::{Keys, Queries, span_blocks};
 use super::forward::{gather, head_rows};
 use crate::layout::{Layout, Span};
-use crate::raw::{Mat, Threads, multiply};
+use crate::product::{Mat, Threads, multiply};
 use crate::simd::{dot, exp, vectorised};
 
 /// Gradients with respect to the three inputs, in their shapes.

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::Attention;
 use super::blocks::{Keys, Queries, blocks};
 use crate::layout::Layout;
-use crate::raw::{Mat, Threads, filled, multiply};
+use crate::product::{Mat, Threads, multiply};
+use crate::raw::filled;
 use crate::simd::{exp, max, sum, vectorised};
 
 /// What attention leaves.

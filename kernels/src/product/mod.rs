@@ -1,0 +1,266 @@
+//! Matrix products.
+//!
+//! The columns of a product are cut into strips as wide as a few vector registers. A task packs a strip of the right
+//! matrix, so that what meets an element of the left matrix lies together, and then goes through the rows of the left
+//! matrix, which are read where they lie. An element of the result is the sum of its terms in the order of the inner
+//! index, by fused multiply-adds in blocks of [`DEPTH`]: where it lies, what is computed beside it and how the work is
+//! shared make no difference to it.
+
+mod ahead;
+mod mat;
+mod pack;
+mod tile;
+mod turn;
+
+use std::{cell::RefCell, ops::Range};
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use ahead::Ahead;
+pub(crate) use mat::Mat;
+use tile::{Finish, Target, VECTORS};
+
+use crate::simd;
+
+/// Terms that are summed up before they are added to the result. A packed strip of so many fits the second-level cache.
+const DEPTH: usize = 2048;
+
+/// Multiply-adds below which a product is not worth sharing out: some tens of microseconds.
+const SHARED: usize = 1 << 20;
+
+/// Tasks per thread, which even out that some take longer than others.
+const TASKS: usize = 8;
+
+/// Rows below which a task would spend much of its time on packing.
+const ROWS: usize = 192;
+
+/// Who shares the work of one product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// The calling thread alone, for products inside a parallel loop.
+    One,
+    /// All of the pool.
+    All,
+}
+
+/// `out = a·b`, or `out += a·b`; the rows of `out` begin `step` elements apart.
+pub(crate) fn multiply(out: &mut [f32], step: usize, add: bool, a: Mat<'_>, b: Mat<'_>, threads: Threads) {
+    let target = Target::new(out, a.rows, b.columns, step);
+    product(&target, if add { Finish::Add } else { Finish::Set }, a, b, threads);
+}
+
+/// `a·b` in a new vector, plus a value for every column if there is one.
+pub(crate) fn multiplied(a: Mat<'_>, b: Mat<'_>, bias: Option<&[f32]>, threads: Threads) -> Vec<f32> {
+    let finish = bias.map_or(Finish::Set, Finish::Bias);
+    Target::fresh(a.rows, b.columns, |target| product(target, finish, a, b, threads))
+}
+
+/// Writes every element of the target.
+fn product(target: &Target<'_>, finish: Finish<'_>, a: Mat<'_>, b: Mat<'_>, threads: Threads) {
+    assert_eq!(a.columns, b.rows, "inner sizes of a product agree");
+    if target.rows == 0 || target.columns == 0 {
+        return;
+    }
+    let shared = threads == Threads::All && a.rows * a.columns * b.columns >= SHARED;
+    let turned;
+    let a = if a.column_step == 1 {
+        a
+    } else {
+        turned = pack::turned(a, shared);
+        Mat::dense(&turned, a.rows, a.columns)
+    };
+    let width = simd::run(Width);
+    let strips = b.columns.div_ceil(width);
+    let task = |rows: Range<usize>, strip: usize| {
+        let columns = strip * width..((strip + 1) * width).min(b.columns);
+        PANEL.with_borrow_mut(|panel| simd::run(Task { target, finish, a, b, rows, columns, panel }));
+    };
+    if !shared {
+        return (0..strips).for_each(|strip| task(0..a.rows, strip));
+    }
+    let wanted = (rayon::current_num_threads() * TASKS).div_ceil(strips);
+    let rows = a.rows.div_ceil(wanted.min(a.rows.div_ceil(ROWS))).next_multiple_of(ROW_STEP);
+    (0..a.rows.div_ceil(rows) * strips).into_par_iter().with_max_len(1).for_each(|index| {
+        let part = index / strips;
+        task(part * rows..((part + 1) * rows).min(a.rows), index % strips);
+    });
+}
+
+/// Parts of the rows begin at multiples of this, so that tiles are whole.
+const ROW_STEP: usize = 8;
+
+/// Columns of the widest strip.
+struct Width;
+
+impl WithSimd for Width {
+    type Output = usize;
+
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        VECTORS * S::F32_LANES
+    }
+}
+
+/// Some rows of a strip.
+struct Task<'a> {
+    target: &'a Target<'a>,
+    finish: Finish<'a>,
+    a: Mat<'a>,
+    b: Mat<'a>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    panel: &'a mut Vec<f32>,
+}
+
+thread_local! {
+    /// Where a task packs.
+    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Elements in a line of the cache.
+const LINE: usize = 16;
+
+impl WithSimd for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "must be compiled with the vector instructions of the caller")]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { target, finish, a, b, rows, columns, panel } = self;
+        let width = columns.len().next_multiple_of(S::F32_LANES);
+        let len = DEPTH.min(a.columns) * width;
+        if panel.len() < len + LINE {
+            *panel = vec![0.0; len + LINE];
+        }
+        let start = panel.as_ptr().align_offset(LINE * size_of::<f32>());
+        for first in (0..a.columns.max(1)).step_by(DEPTH) {
+            let depth = first..(first + DEPTH).min(a.columns);
+            let panel = &mut panel[start..start + depth.len() * width];
+            pack::pack(panel, width, b.part(depth.clone(), columns.clone()));
+            let finish = match finish {
+                _ if first > 0 => Finish::Add,
+                Finish::Bias(bias) => Finish::Bias(&bias[columns.clone()]),
+                other => other,
+            };
+            let next = match (depth.end < b.rows, columns.end < b.columns) {
+                (true, _) => Some(b.part(depth.end..(depth.end + DEPTH).min(b.rows), columns.clone())),
+                // Most often this thread takes the next strip as well.
+                (false, true) => {
+                    let next = columns.end..(columns.end + VECTORS * S::F32_LANES).min(b.columns);
+                    Some(b.part(0..DEPTH.min(b.rows), next))
+                }
+                _ => None,
+            };
+            let mut ahead = Ahead::new(next, rows.len() / ROW_STEP);
+            let (place, a) = ((rows.clone(), columns.clone()), a.part(rows.clone(), depth));
+            tile::multiply_strip(simd, target, place, a, panel, finish, &mut ahead);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, random};
+
+    #[test]
+    fn products_with_steps_and_transposition() {
+        // [1 2; 3 4] in rows of 3, times the transpose of [1 0; 1 1].
+        let a = [1.0, 2.0, 9.0, 3.0, 4.0];
+        let b = [1.0, 0.0, 1.0, 1.0];
+        let (a, b) = (Mat::rows(&a, 2, 2, 3), Mat::dense(&b, 2, 2).t());
+        assert_eq!(multiplied(a, b, None, Threads::One), [1.0, 3.0, 3.0, 7.0]);
+        let mut out = [10.0; 5];
+        multiply(&mut out, 3, true, a, b, Threads::All);
+        assert_eq!(out, [11.0, 13.0, 10.0, 13.0, 17.0]);
+    }
+
+    /// The product in double precision.
+    fn reference(a: Mat<'_>, b: Mat<'_>) -> Vec<f32> {
+        let at = |x: Mat<'_>, i: usize, j: usize| f64::from(x.data[i * x.row_step + j * x.column_step]);
+        let cell = |i, j| (0..a.columns).map(|k| at(a, i, k) * at(b, k, j)).sum::<f64>() as f32;
+        (0..a.rows).flat_map(|i| (0..b.columns).map(move |j| (i, j))).map(|(i, j)| cell(i, j)).collect()
+    }
+
+    #[test]
+    fn products_of_all_sizes_and_layouts() {
+        for (rows, depth, columns) in [
+            (1, 1, 1),
+            (7, 3, 47),
+            (9, 20, 48),
+            (16, 33, 50),
+            (3, 9, 200),
+            (23, DEPTH + 5, 17),
+            (70, 130, 97),
+        ] {
+            let (x, y) = (random(1, rows * depth), random(2, depth * columns));
+            for a in [Mat::dense(&x, rows, depth), Mat::dense(&x, depth, rows).t()] {
+                for b in [Mat::dense(&y, depth, columns), Mat::dense(&y, columns, depth).t()] {
+                    let expected = reference(a, b);
+                    for threads in [Threads::One, Threads::All] {
+                        assert_close(&multiplied(a, b, None, threads), &expected, 2e-5);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_element_is_the_same_whatever_is_computed_beside_it() {
+        let (rows, depth, columns) = (450, DEPTH + 100, 130);
+        let (x, y, bias) = (random(3, rows * depth), random(4, columns * depth), random(5, columns));
+        let (a, b) = (Mat::dense(&x, rows, depth), Mat::dense(&y, columns, depth).t());
+        let all = multiplied(a, b, Some(&bias), Threads::All);
+        assert_eq!(multiplied(a, b, Some(&bias), Threads::One), all);
+        for (first, count) in [(0, 1), (3, 2), (17, 30), (449, 1), (200, 100)] {
+            let part = Mat::dense(&x[first * depth..], count, depth);
+            let some = multiplied(part, b, Some(&bias), Threads::All);
+            assert_eq!(some, all[first * columns..(first + count) * columns], "{count} rows from {first}");
+        }
+        let other = Mat::dense(&y[50 * depth..], 40, depth).t();
+        let some = multiplied(a, other, Some(&bias[50..]), Threads::One);
+        for (some, all) in some.chunks(40).zip(all.chunks(columns)) {
+            assert_eq!(some, &all[50..90]);
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_added_to_and_what_lies_between_is_left_alone() {
+        let (x, y) = (random(6, 20 * 30), random(7, 30 * 60));
+        let (a, b) = (Mat::dense(&x, 20, 30), Mat::dense(&y, 30, 60));
+        let product = multiplied(a, b, None, Threads::One);
+        let mut out = vec![0.5; 20 * 64];
+        multiply(&mut out, 64, true, a, b, Threads::One);
+        for (out, product) in out.chunks(64).zip(product.chunks(60)) {
+            let expected: Vec<f32> = product.iter().map(|value| 0.5 + value).chain([0.5; 4]).collect();
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn no_inner_size_makes_zeros_or_the_bias() {
+        let (a, b) = (Mat::dense(&[], 2, 0), Mat::dense(&[], 0, 2));
+        assert_eq!(multiplied(a, b, None, Threads::One), [0.0; 4]);
+        assert_eq!(multiplied(a, b, Some(&[1.0, 2.0]), Threads::One), [1.0, 2.0, 1.0, 2.0]);
+        assert_eq!(multiplied(Mat::dense(&[], 0, 3), Mat::dense(&[0.0; 6], 3, 2), None, Threads::All), []);
+    }
+
+    #[test]
+    #[should_panic(expected = "lies within its slice")]
+    fn a_matrix_beyond_its_slice_is_refused() {
+        Mat::rows(&[0.0; 5], 2, 3, 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "inner sizes")]
+    fn matrices_that_do_not_fit_are_refused() {
+        multiplied(Mat::dense(&[0.0; 6], 2, 3), Mat::dense(&[0.0; 4], 2, 2), None, Threads::One);
+    }
+
+    #[test]
+    #[should_panic(expected = "the product has room")]
+    fn a_result_without_room_is_refused() {
+        let a = [0.0; 4];
+        multiply(&mut [0.0; 3], 2, false, Mat::dense(&a, 2, 2), Mat::dense(&a, 2, 2), Threads::One);
+    }
+}
