@@ -12,7 +12,7 @@ use crate::{
     config::{Config, Head},
     network::{Angles, KvCache, Network, ParameterMapper, ParameterVisitor, Pass, Rows, single},
     ops::{self, TokenStats},
-    weights::{self, Check, Checkpoint, Dtype, LoadError, Random, Reader, SaveError, SaveOptions},
+    weights::{self, Check, Checkpoint, Count, Dtype, LoadError, Random, Reader, SaveError, SaveOptions},
 };
 
 /// How a model folder is loaded.
@@ -152,6 +152,13 @@ impl LanguageModel {
         Self::assemble(config, network, device, prefix, Arc::default())
     }
 
+    /// Number of parameters of a model of this configuration; no weights are made.
+    pub fn count_parameters(config: &Config) -> usize {
+        let mut count = Count::default();
+        Network::read(&mut count, config, "model.");
+        count.0
+    }
+
     fn assemble(
         config: Config,
         network: Network,
@@ -168,6 +175,11 @@ impl LanguageModel {
     /// not written: merge them first.
     pub fn save(&self, dir: &Path, options: &SaveOptions) -> Result<(), SaveError> {
         weights::save(&self.network, &self.config, self.prefix, &self.stored, dir, options)
+    }
+
+    /// How the tensors were stored where the model was loaded from; nothing for a model of random weights.
+    pub fn stored(&self) -> &BTreeMap<String, Dtype> {
+        &self.stored
     }
 
     /// What the model computes.

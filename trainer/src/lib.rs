@@ -3,6 +3,7 @@
 pub mod closed_form;
 pub mod config;
 pub mod data;
+pub mod engine;
 pub mod export;
 pub mod http;
 pub mod objectives;

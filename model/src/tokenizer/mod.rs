@@ -102,6 +102,14 @@ impl Tokenizer {
         })
     }
 
+    /// The same tokenizer with another chat template, in place of all it has; `name` is what messages call it.
+    pub fn with_chat_template(mut self, name: &str, source: &str) -> Result<Self, TokenizerError> {
+        let template = ChatTemplate::new(source)
+            .map_err(|source| TokenizerError::Template { name: name.to_owned(), source })?;
+        self.templates = BTreeMap::from([("default".to_owned(), template)]);
+        Ok(self)
+    }
+
     fn from_parts(tokenizer_json: &[u8], facts: files::Facts) -> Result<Self, TokenizerError> {
         let invalid = |reason: String| TokenizerError::Invalid { file: "tokenizer.json".to_owned(), reason };
         let mut inner =

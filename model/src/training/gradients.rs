@@ -11,7 +11,7 @@ use kernels::Layout;
 use super::Flat;
 use crate::{
     InputError, LanguageModel,
-    network::{Layer, ParameterVisitor, Pass, Rows},
+    network::{Layer, ParameterMapper, ParameterVisitor, Pass, Rows},
 };
 
 /// A parameter that is trained.
@@ -88,6 +88,39 @@ impl ParameterVisitor for List {
         if value.base().is_require_grad() {
             self.0.push(Trainable { name: name.to_owned(), shape: value.dims().to_vec() });
         }
+    }
+}
+
+/// Elements of what requires a gradient.
+struct ReadValues(Vec<(String, Vec<usize>, Vec<f32>)>);
+
+impl ParameterVisitor for ReadValues {
+    fn parameter<const D: usize>(&mut self, name: &str, value: &Param<Tensor<D>>) {
+        let tensor = value.base();
+        if tensor.is_require_grad() {
+            self.0.push((name.to_owned(), tensor.dims().to_vec(), Flat::of(tensor).to_vec()));
+        }
+    }
+}
+
+/// Elements that are put in.
+struct WriteValues(BTreeMap<String, (Vec<usize>, Vec<f32>)>);
+
+impl ParameterMapper for WriteValues {
+    fn map<const D: usize>(&mut self, name: &str, value: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some((_, values)) = self.0.remove(name) else { return value };
+        value.map(|old| {
+            let (dims, device) = (old.dims(), old.device().without_autodiff());
+            if values.len() != dims.iter().product::<usize>() {
+                return old;
+            }
+            let new = Flat::new(values, &device).tensor(dims, &device).cast(old.dtype());
+            if old.device().is_autodiff() {
+                Tensor::from_inner(new).set_require_grad(old.is_require_grad())
+            } else {
+                new
+            }
+        })
     }
 }
 
@@ -172,6 +205,32 @@ impl LanguageModel {
             }
         });
         Ok(())
+    }
+
+    /// Name, shape and elements of every parameter that is trained, in single precision.
+    pub fn trained_values(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        let mut read = ReadValues(Vec::new());
+        self.network().all_parameters(self.prefix(), &mut read);
+        read.0
+    }
+
+    /// Puts elements into the parameters of these names; all that are trained, and no others, must be there.
+    pub fn with_trained_values(
+        self,
+        values: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    ) -> Result<Self, String> {
+        let mut missing: Vec<String> = Vec::new();
+        for Trainable { name, shape } in self.trainable() {
+            match values.get(&name) {
+                Some((found, _)) if *found == shape => {}
+                Some((found, _)) => missing.push(format!("{name} is {found:?} and must be {shape:?}")),
+                None => missing.push(format!("{name} is missing")),
+            }
+        }
+        let mut write = WriteValues(values);
+        let model = self.exchange(&mut write);
+        missing.extend(write.0.into_keys().map(|name| format!("{name} has no place in the model")));
+        if missing.is_empty() { Ok(model) } else { Err(missing.join("; ")) }
     }
 
     /// Whether the model's device records gradients.

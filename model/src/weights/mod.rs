@@ -17,7 +17,7 @@ use crate::config::ConfigError;
 pub use convert::Dtype;
 pub use files::{Checkpoint, inspect};
 pub(crate) use folder::{beside, replace, write_json};
-pub(crate) use random::{Random, mixed, stream};
+pub(crate) use random::{Count, Random, mixed, stream};
 pub(crate) use reader::{Check, Reader};
 pub(crate) use save::save;
 pub use save::{SaveError, SaveOptions};

@@ -90,11 +90,16 @@ pub struct LogConfig {
     pub every_steps: usize,
     /// Also write event files for TensorBoard, into `tensorboard` in the run's folder. Default false.
     pub tensorboard: bool,
+    /// Also write the metrics of every micro-batch, into `micro_batches.jsonl` in the run's folder. Default false.
+    pub micro_batches: bool,
+    /// Also write the clipped gradient of every step, into `gradients` in the run's folder; as large as the model each
+    /// time. Default false.
+    pub gradients: bool,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { every_steps: 1, tensorboard: false }
+        Self { every_steps: 1, tensorboard: false, micro_batches: false, gradients: false }
     }
 }
 

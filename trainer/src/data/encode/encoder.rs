@@ -31,6 +31,11 @@ impl Encoder {
         Ok(Self { dir: dir.to_owned(), tokenizer, rules, verifier: OnceLock::new() })
     }
 
+    /// The same encoder with another chat template; `name` is what messages call it.
+    pub fn with_chat_template(self, name: &str, source: &str) -> Result<Self, TokenizerError> {
+        Ok(Self { tokenizer: self.tokenizer.with_chat_template(name, source)?, ..self })
+    }
+
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer

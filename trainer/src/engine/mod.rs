@@ -1,0 +1,27 @@
+//! What trains: rows in, passes over the model, steps on its parameters, checkpoints out.
+//!
+//! Pure parts decide: [`order`] which rows a step has, [`forest`] and [`pass`] what is computed together, [`judge`] what
+//! the objective makes of it, [`schedule`] how far the step goes. [`session`] does a step with them, [`training`] a run.
+
+mod alarms;
+mod card;
+mod checkpoint;
+mod example;
+mod figures;
+mod forest;
+mod judge;
+mod learner;
+mod load;
+mod memory;
+mod mismatch;
+mod order;
+mod pass;
+mod records;
+mod reference;
+mod schedule;
+mod session;
+mod setup;
+mod tensorboard;
+mod training;
+
+pub use training::Native;
