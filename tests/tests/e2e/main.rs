@@ -11,5 +11,4 @@ mod select;
 mod service;
 mod shared_data;
 mod support;
-mod training;
 mod verifier;
