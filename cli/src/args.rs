@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, calibrate, completions, data, demo, eval, fit, ingest, inspect, migrate, score, select, serve,
-    test_results, token, up,
+    bench, calibrate, completions, data, demo, eval, export, fit, generate, ingest, inspect, merge, migrate,
+    score, select, serve, test_results, token, train, up,
 };
 
 /// Picks, of the trajectories that coding agents left for an issue, the one most likely to resolve it.
@@ -45,6 +45,18 @@ pub enum Command {
     /// Fit the probabilities of a verifier to outcomes.
     #[command(after_help = calibrate::EXAMPLES)]
     Calibrate(calibrate::Args),
+    /// Train a policy or a verifier.
+    #[command(after_help = train::EXAMPLES)]
+    Train(train::Args),
+    /// Write a checkpoint as a model folder that others load.
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Args),
+    /// Merge adapters into the model that they are for.
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::Args),
+    /// Let a model or a checkpoint continue conversations and texts.
+    #[command(after_help = generate::EXAMPLES)]
+    Generate(generate::Args),
     /// Say what a file holds, in which format, and what would be stripped from it.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Args),

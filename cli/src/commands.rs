@@ -6,15 +6,19 @@ pub mod completions;
 pub mod data;
 pub mod demo;
 pub mod eval;
+pub mod export;
 pub mod fit;
+pub mod generate;
 pub mod ingest;
 pub mod inspect;
+pub mod merge;
 pub mod migrate;
 pub mod score;
 pub mod select;
 pub mod serve;
 pub mod test_results;
 pub mod token;
+pub mod train;
 pub mod up;
 
 use crate::args::{Cli, Command};
@@ -37,6 +41,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

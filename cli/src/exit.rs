@@ -11,6 +11,9 @@ pub const USAGE: u8 = 2;
 /// An input had a problem and `--strict` was given.
 pub const BAD_INPUT: u8 = 3;
 
+/// Somebody pressed Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
 /// The help text that ends a command's `--help`: its examples, then the exit codes.
 #[macro_export]
 macro_rules! examples {
@@ -51,6 +54,18 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// The work was stopped by Ctrl-C or SIGTERM, and what was done is kept; ends the program with [`INTERRUPTED`].
+#[derive(Debug)]
+pub struct Interrupted(pub String);
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// Prints a failure with its causes and gives the exit code.
 pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
@@ -58,7 +73,8 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
         // `entropo select … | head`: the reader has seen enough.
         return ExitCode::SUCCESS;
     }
-    let mut text = format!("error: {error}\n");
+    let kind = if error.is::<Interrupted>() { "" } else { "error: " };
+    let mut text = format!("{kind}{error}\n");
     for cause in error.chain().skip(1) {
         let _ = writeln!(text, "  because: {cause}");
     }
@@ -68,7 +84,9 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(<dyn std::error::Error>::is::<BadInput>) {
+    if error.chain().any(<dyn std::error::Error>::is::<Interrupted>) {
+        INTERRUPTED
+    } else if error.chain().any(<dyn std::error::Error>::is::<BadInput>) {
         BAD_INPUT
     } else if error.chain().any(<dyn std::error::Error>::is::<Usage>) {
         USAGE
@@ -91,6 +109,7 @@ mod tests {
     fn codes_follow_the_cause() {
         let bad = Err::<(), _>(BadInput("x".into())).context("while reading").unwrap_err();
         assert_eq!(code(&bad), BAD_INPUT);
+        assert_eq!(code(&Interrupted("x".into()).into()), INTERRUPTED);
         assert_eq!(code(&Usage("x".into()).into()), USAGE);
         assert_eq!(code(&anyhow::anyhow!("disk full")), FAILURE);
     }

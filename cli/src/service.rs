@@ -113,6 +113,30 @@ pub async fn start_both(settings: &Settings, stop: CancellationToken) -> Result<
     }
 }
 
+/// Starts the trainer; it stops when the token is cancelled.
+pub async fn start_trainer(settings: &Settings, stop: CancellationToken) -> Result<trainer::http::Running> {
+    telemetry::init(&settings.log)?;
+    Ok(trainer::http::start(&settings.trainer(), Arc::new(trainer::engine::Native), stop).await?)
+}
+
+/// Starts the trainer beside the selector, where there is to be one. What is promoted goes to `verifier`, unless the
+/// settings name another.
+pub async fn start_trainer_beside(
+    settings: &Settings,
+    verifier: Option<&verifier::http::Running>,
+    stop: CancellationToken,
+) -> Result<Option<trainer::http::Running>> {
+    let Some(addr) = settings.trainer_beside().map_err(|message| anyhow!(message))? else { return Ok(None) };
+    let mut own = settings.clone();
+    own.http.bind = addr;
+    if let (true, Some(verifier)) = (own.trainer.verifier_url.is_empty(), verifier) {
+        own.trainer.verifier_url = url(verifier.addr);
+    }
+    let hint = "cannot start the trainer; put it elsewhere with --set up.trainer=ADDR:PORT, or leave it out with \
+                --set up.trainer=off";
+    start_trainer(&own, stop).await.map(Some).context(hint)
+}
+
 /// The address to type into a browser: a service that listens on every address is at this machine's own.
 pub fn url(addr: std::net::SocketAddr) -> String {
     let ip = match addr.ip() {

@@ -10,6 +10,7 @@ use crate::service::{self, Settings};
 pub const EXAMPLES: &str = crate::examples!(
     "  entropo serve selector --database postgres://me@db/entropo --bind 0.0.0.0:8080\n  \
        entropo serve selector --config /etc/entropo.toml\n  \
+       entropo serve trainer --set trainer.data_roots=/data --set trainer.model_roots=/models\n  \
        entropo serve verifier --bind 0.0.0.0:8082\n  \
        entropo serve verifier --set openai.url=http://gpu:8000 --set models.active=openai"
 );
@@ -31,6 +32,12 @@ pub enum Service {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Trains policies and verifiers over HTTP.
+    Trainer {
+        /// Its configuration
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Scores candidates over HTTP with a learned verifier.
     Verifier {
         /// Its configuration
@@ -43,6 +50,7 @@ pub enum Service {
 pub fn run(args: Args) -> Result<()> {
     match args.service {
         Service::Selector { config } => selector(&config),
+        Service::Trainer { config } => trainer(&config),
         Service::Verifier { config } => verifier(&config),
     }
 }
@@ -53,6 +61,16 @@ fn selector(config: &ConfigArgs) -> Result<()> {
         let running = service::start_selector(&settings, None, service::until_asked()).await?;
         let (url, database) = (service::url(running.addr), settings.database.redacted());
         say(&format!("selector at {url} on {database}; Ctrl-C stops it"));
+        Ok(running.wait().await?)
+    })
+}
+
+fn trainer(config: &ConfigArgs) -> Result<()> {
+    let Some(settings) = service::settings(config, &Settings::of_trainer())? else { return Ok(()) };
+    service::runtime()?.block_on(async {
+        let running = service::start_trainer(&settings, service::until_asked()).await?;
+        let (url, workers) = (service::url(running.addr), settings.trainer.workers);
+        say(&format!("trainer at {url} with {workers} workers; Ctrl-C stops it"));
         Ok(running.wait().await?)
     })
 }

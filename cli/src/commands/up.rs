@@ -12,6 +12,7 @@ pub const EXAMPLES: &str = crate::examples!(
        entropo up --database postgres://me@localhost/entropo\n  \
        entropo up --bind 0.0.0.0:8080                         needs a token: entropo token create --name me\n  \
        entropo up --set up.verifier=off                       without the verifier at port 8082\n  \
+       entropo up --set up.trainer=off                        without the trainer at port 8081\n  \
        entropo up --print-config                              what would count, and where it comes from"
 );
 
@@ -27,16 +28,34 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(()) };
     service::runtime()?.block_on(async {
-        let running = service::start_both(&settings, service::until_asked()).await?;
+        let stop = service::until_asked();
+        let running = service::start_both(&settings, stop.clone()).await?;
+        let trainer = service::start_trainer_beside(&settings, running.verifier.as_ref(), stop.clone()).await;
+        let trainer = match trainer {
+            Ok(trainer) => trainer,
+            Err(error) => {
+                stop.cancel();
+                running.wait().await?;
+                return Err(error);
+            }
+        };
         if let Some(verifier) = &running.verifier {
             let model = &verifier.service.registry.table().aliases.active;
             say(&format!("verifier at {} with the model `{model}`", service::url(verifier.addr)));
+        }
+        if let Some(trainer) = &trainer {
+            say(&format!("trainer at {}", service::url(trainer.addr)));
         }
         say(&format!(
             "selector at {} on {}; Ctrl-C stops it",
             service::url(running.selector.addr),
             settings.database.redacted()
         ));
-        running.wait().await
+        let ended = running.wait().await;
+        stop.cancel();
+        if let Some(trainer) = trainer {
+            trainer.wait().await?;
+        }
+        ended
     })
 }

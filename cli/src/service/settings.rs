@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use selector::http::{SelectionSettings, VerifierSettings};
 use serde::{Deserialize, Serialize};
 use server::config::{Auth, Database, Http, Limits, Log};
+use trainer::service::TrainerSettings;
 use verifier::{models::ModelSettings, openai, pipeline::PipelineSettings};
 
 /// Everything that can be configured; docs/configuration.md lists the keys.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub models: ModelSettings,
     /// A model on an OpenAI-compatible server.
     pub openai: openai::Settings,
+    /// What runs of the trainer may read and where they write.
+    pub trainer: TrainerSettings,
     /// How the services stand together.
     pub up: Up,
 }
@@ -41,6 +44,8 @@ pub struct Settings {
 pub struct Up {
     /// Address of the verifier; empty for the selector's with the port plus two, `off` for no verifier.
     pub verifier: String,
+    /// Address of the trainer; empty for the selector's with the port plus one, `off` for no trainer.
+    pub trainer: String,
 }
 
 impl Default for Settings {
@@ -58,6 +63,7 @@ impl Default for Settings {
             scoring: verifier.scoring,
             models: verifier.models,
             openai: verifier.openai,
+            trainer: TrainerSettings::default(),
             up: Up::default(),
         }
     }
@@ -67,6 +73,11 @@ impl Settings {
     /// The defaults of `entropo serve verifier`.
     pub fn of_verifier() -> Self {
         Self { http: verifier::http::Settings::default().http, ..Self::default() }
+    }
+
+    /// The defaults of `entropo serve trainer`.
+    pub fn of_trainer() -> Self {
+        Self { http: trainer::http::Settings::default().http, ..Self::default() }
     }
 
     /// The selector's part.
@@ -96,19 +107,40 @@ impl Settings {
         }
     }
 
+    /// The trainer's part.
+    pub fn trainer(&self) -> trainer::http::Settings {
+        trainer::http::Settings {
+            http: self.http.clone(),
+            database: self.database.clone(),
+            auth: self.auth.clone(),
+            limits: self.limits.clone(),
+            log: self.log.clone(),
+            trainer: self.trainer.clone(),
+        }
+    }
+
     /// Where the verifier listens under `entropo up`; `None` when there is to be none.
     pub fn verifier_beside(&self) -> Result<Option<SocketAddr>, String> {
+        self.beside("up.verifier", &self.up.verifier, 2)
+    }
+
+    /// Where the trainer listens under `entropo up`; `None` when there is to be none.
+    pub fn trainer_beside(&self) -> Result<Option<SocketAddr>, String> {
+        self.beside("up.trainer", &self.up.trainer, 1)
+    }
+
+    fn beside(&self, key: &str, given: &str, offset: u16) -> Result<Option<SocketAddr>, String> {
         let beside = self.http.bind;
-        match self.up.verifier.as_str() {
+        match given {
             "off" => Ok(None),
-            // Port 0 takes any free one, for both.
+            // Port 0 takes any free one, for all.
             "" if beside.port() == 0 => Ok(Some(beside)),
-            "" => match beside.port().checked_add(2) {
+            "" => match beside.port().checked_add(offset) {
                 Some(port) => Ok(Some(SocketAddr::new(beside.ip(), port))),
-                None => Err("up.verifier: there is no port two above that of http.bind; name an address".to_owned()),
+                None => Err(format!("{key}: there is no port {offset} above that of http.bind; name an address")),
             },
             given => given.parse().map(Some).map_err(|_| {
-                format!("up.verifier: `{given}` is no address such as `127.0.0.1:8082`; leave it empty, or `off` for no verifier")
+                format!("{key}: `{given}` is no address such as `127.0.0.1:8082`; leave it empty, or `off` for none")
             }),
         }
     }
@@ -119,18 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verifier_listens_beside_the_selector() {
+    fn the_others_listen_beside_the_selector() {
         let beside = |bind: &str, up: &str| {
             let http = Http { bind: bind.parse().unwrap() };
-            let up = Up { verifier: up.to_owned() };
-            Settings { http, up, ..Settings::default() }.verifier_beside()
+            let up = Up { verifier: up.to_owned(), trainer: up.to_owned() };
+            let settings = Settings { http, up, ..Settings::default() };
+            (settings.verifier_beside(), settings.trainer_beside())
         };
         let at = |addr: &str| Ok(Some(addr.parse().unwrap()));
-        assert_eq!(beside("127.0.0.1:8080", ""), at("127.0.0.1:8082"));
-        assert_eq!(beside("127.0.0.1:0", ""), at("127.0.0.1:0"));
-        assert_eq!(beside("0.0.0.0:80", "127.0.0.1:9"), at("127.0.0.1:9"));
-        assert_eq!(beside("0.0.0.0:80", "off"), Ok(None));
-        assert!(beside("127.0.0.1:65535", "").is_err() && beside("127.0.0.1:1", "here").is_err());
+        assert_eq!(beside("127.0.0.1:8080", ""), (at("127.0.0.1:8082"), at("127.0.0.1:8081")));
+        assert_eq!(beside("127.0.0.1:0", ""), (at("127.0.0.1:0"), at("127.0.0.1:0")));
+        assert_eq!(beside("0.0.0.0:80", "127.0.0.1:9").0, at("127.0.0.1:9"));
+        assert_eq!(beside("0.0.0.0:80", "off"), (Ok(None), Ok(None)));
+        assert!(beside("127.0.0.1:65535", "").1.is_err() && beside("127.0.0.1:1", "here").0.is_err());
+        assert_eq!(Settings::of_trainer().http.bind.port(), 8081);
         assert_eq!(Settings::of_verifier().http.bind.port(), 8082);
     }
 }

@@ -11,4 +11,5 @@ mod select;
 mod service;
 mod shared_data;
 mod support;
+mod training;
 mod verifier;

@@ -70,6 +70,8 @@ fn claim(config: &RunConfig, out: &Path) -> Result<(), RunError> {
     let (path, wanted) = (out.join("identity"), config.identity());
     match fs::read_to_string(&path) {
         Ok(found) if found.trim() == wanted => {}
+        // A run that failed before its first checkpoint left nothing that another could spoil.
+        Ok(_) if checkpoint::list(out)?.is_empty() => checkpoint::durable(&path, wanted.as_bytes())?,
         Ok(found) => {
             let (folder, found) = (out.display().to_string(), found.trim().to_owned());
             return Err(RunError::OtherRun { folder, found, wanted });

@@ -1,0 +1,58 @@
+//! `entropo-trainer`: the trainer service by itself, for deployment.
+
+use std::{io::Write as _, process::ExitCode, sync::Arc};
+
+use clap::Parser;
+use server::{
+    ConfigArgs,
+    config::{Sources, load},
+    serve::stop_signal,
+    telemetry,
+};
+use tokio_util::sync::CancellationToken;
+use trainer::{
+    engine::Native,
+    http::{Settings, start},
+};
+
+// A step takes and gives back buffers of megabytes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Trains policies and verifiers over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "entropo-trainer", version, about)]
+struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: a stack says nothing to whoever mistyped a key.
+            let _ = writeln!(std::io::stderr(), "entropo-trainer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let loaded = load(&Settings::default(), &Sources::process(&args.config))?;
+    if args.config.print_config {
+        std::io::stdout().write_all(loaded.to_toml().as_bytes())?;
+        return Ok(());
+    }
+    let settings = loaded.config;
+    telemetry::init(&settings.log)?;
+    let stop = CancellationToken::new();
+    let running = start(&settings, Arc::new(Native), stop.clone()).await?;
+    tokio::spawn(async move {
+        stop_signal().await;
+        stop.cancel();
+    });
+    running.wait().await?;
+    Ok(())
+}
