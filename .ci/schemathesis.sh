@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the services one after the other and checks each against its own OpenAPI document with schemathesis (PyPI),
 # all checks.
-# SCHEMATHESIS_SERVICES: which (default "selector verifier").
+# SCHEMATHESIS_SERVICES: which (default "selector verifier trainer").
 # SCHEMATHESIS_EXAMPLES: test cases per operation and phase (default 40).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
     "$venv/bin/pip" --quiet install "schemathesis==$version"
 fi
 
-for service in selector verifier; do
+for service in selector verifier trainer; do
     if [ -z "${ENTROPO_BIN_DIR:-}" ]; then
         cargo build --quiet --locked -p "$service" --bin "entropo-$service"
     fi
@@ -27,9 +27,14 @@ trap 'if [ -n "$service" ]; then kill $service 2>/dev/null || true; wait $servic
 
 check() { # check NAME: starts the service and runs schemathesis against it
     local name=$1 log=$scratch/$1.log addr=
-    local binary=${ENTROPO_BIN_DIR:-${CARGO_TARGET_DIR:-$root/target}/debug}/entropo-$name
-    "$binary" --bind 127.0.0.1:0 --database "sqlite://$scratch/$name.db" --log-format json --log-level "warn,$name=info" \
-        2>"$log" &
+    local binary
+    binary=$(realpath "${ENTROPO_BIN_DIR:-${CARGO_TARGET_DIR:-$root/target}/debug}/entropo-$name")
+    # In the scratch folder, because the trainer writes its runs to the current one.
+    (
+        cd "$scratch"
+        exec "$binary" --bind 127.0.0.1:0 --database "sqlite://$scratch/$name.db" --log-format json \
+            --log-level "warn,$name=info"
+    ) 2>"$log" &
     service=$!
     for _ in $(seq 100); do
         addr=$(sed -n 's/.*"addr":"\([^"]*\)".*/\1/p' "$log" | head -n 1)
@@ -57,4 +62,4 @@ check() { # check NAME: starts the service and runs schemathesis against it
     service=
 }
 
-for name in ${SCHEMATHESIS_SERVICES:-selector verifier}; do check "$name"; done
+for name in ${SCHEMATHESIS_SERVICES:-selector verifier trainer}; do check "$name"; done

@@ -76,6 +76,25 @@ fn names_of_trl_count() {
 }
 
 #[test]
+fn every_name_of_trl_on_the_page_is_a_field() {
+    let page = include_str!("../../../docs/train.md");
+    let (_, list) = page.split_once("answer to TRL's name: ").expect("the list");
+    let (list, _) = list.split_once("They stand in the tables above").expect("its end");
+    let words = ["`random`", "`sequential`"];
+    let names: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    assert!(names.len() > 25);
+    for name in names.into_iter().filter(|name| !words.contains(&&*format!("`{name}`"))) {
+        let tables = ["model", "data", "objective", "training", "lora", "checkpoint", "evaluation", "log"];
+        let known = tables.iter().any(|table| {
+            let set = format!("{table}.{name}={{}}");
+            // A known field refuses the value, an unknown one its name.
+            with("", &[&set]).is_err_and(|error| !error.to_string().contains("unknown field"))
+        });
+        assert!(known, "{name}");
+    }
+}
+
+#[test]
 fn errors_name_the_field() {
     let unknown = refused("[training]\nlearning_rat = 1.0\n", &[]);
     assert!(unknown[0].starts_with("training.learning_rat: unknown field"), "{unknown:?}");

@@ -72,13 +72,17 @@ pub fn router(service: &Service, stop: CancellationToken) -> OpenApiRouter {
         store: Arc::clone(&service.store),
         idempotency_ttl: service.settings.idempotency_ttl.0,
     });
-    OpenApiRouter::with_openapi(Api::openapi())
+    let mut router = OpenApiRouter::with_openapi(Api::openapi())
         .merge(create::routes().route_layer(from_fn_with_state(keys, idempotent)))
         .merge(runs::routes())
         .merge(events::routes().layer(Extension(Stopping(stop))))
         .merge(checkpoints::routes())
         .merge(artifacts::routes())
-        .with_state(service.clone())
+        .with_state(service.clone());
+    // The router's word for a path of several parts means nothing in OpenAPI.
+    let paths = &mut router.get_openapi_mut().paths.paths;
+    *paths = std::mem::take(paths).into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    router
 }
 
 /// A store's error as a problem: runs are jobs there, and clients know runs.

@@ -159,7 +159,7 @@ impl Observer for Watch {
 fn line(metrics: &Metrics, seconds_left: Option<f64>) -> String {
     let mut parts: Vec<String> =
         SHOWN.iter().filter_map(|name| Some(format!("{name} {}", short(*metrics.get(*name)?)))).collect();
-    if let Some(seconds) = seconds_left {
+    if let Some(seconds) = seconds_left.filter(|seconds| *seconds > 0.0) {
         parts.push(format!("{} left", super::report::time(seconds)));
     }
     parts.join("  ")
