@@ -2,7 +2,10 @@
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
-use kernels::{Attention, Layout, attention, linear, rms_norm, rope, swiglu};
+use kernels::{
+    Attention, Layout, attention, linear, linear_backward_input, linear_backward_weight, rms_norm, rope,
+    swiglu,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -51,6 +54,16 @@ fn main() {
         println!(
             "linear {rows} x {outputs} x {inputs}: {:.1} GFLOP/s",
             2.0 * (rows * outputs * inputs) as f64 / seconds / 1e9
+        );
+    }
+    for (rows, outputs, inputs) in [(1024, 768, 768), (1024, 2048, 768), (1024, 768, 2048)] {
+        let (x, grad, weight) =
+            (vec![0.5; rows * inputs], vec![0.5; rows * outputs], vec![0.25; outputs * inputs]);
+        let work = 2.0 * (rows * outputs * inputs) as f64 / 1e9;
+        let input = work / best(|| drop(linear_backward_input(&grad, &weight, inputs, outputs)));
+        let of_weight = work / best(|| drop(linear_backward_weight(&grad, &x, inputs, outputs)));
+        println!(
+            "linear {rows} x {outputs} x {inputs} backward: {input:.1} GFLOP/s to the input, {of_weight:.1} to the weight"
         );
     }
     let sizes = Attention { heads: 12, kv_heads: 2, size: 64, scale: 0.125, window: None };

@@ -27,6 +27,19 @@ vectorised! {
         }
     }
 
+    fn turn_in_place<'a>(rows: &'a mut [f32], cos: &'a [f32], sin: &'a [f32], half: usize, width: usize, sign: f32) {
+        let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
+        for (token, (cos, sin)) in rows.chunks_exact_mut(width).zip(angles) {
+            for head in token.chunks_exact_mut(2 * half) {
+                let (first, second) = head.split_at_mut(half);
+                for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
+                    let sin = sin * sign;
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                }
+            }
+        }
+    }
+
     fn gate_up<'a, 'b>(gate: &'a [f32], up: &'a [f32], out: &'a mut Filler<'b>) {
         let up = &up[..gate.len()];
         out.fill(gate.len(), |i| gate[i] / (1.0 + exp(-gate[i])) * up[i]);
@@ -61,6 +74,17 @@ pub fn rope(x: &[f32], cos: &[f32], sin: &[f32], heads: usize, half: usize, inve
         let angles = start / width * half..(start + rows.len()) / width * half;
         turn(rows, &cos[angles.clone()], &sin[angles], half, width, sign, out);
     })
+}
+
+/// [`rope`] in the place of x.
+pub fn rope_in_place(x: &mut [f32], cos: &[f32], sin: &[f32], heads: usize, half: usize, inverse: bool) {
+    let width = heads * half * 2;
+    assert!(x.len() * half == cos.len() * width && cos.len() == sin.len(), "an angle for every pair");
+    let sign = if inverse { -1.0 } else { 1.0 };
+    let rows = row_chunks(x.len() / width.max(1), width).first().map_or(1, |len| len / width.max(1));
+    x.par_chunks_mut(rows * width.max(1))
+        .zip(cos.par_chunks(rows * half.max(1)).zip(sin.par_chunks(rows * half.max(1))))
+        .for_each(|(x, (cos, sin))| turn_in_place(x, cos, sin, half, width, sign));
 }
 
 /// `silu(gate) · up`, where silu(x) = x / (1 + e⁻ˣ).
@@ -107,6 +131,11 @@ mod tests {
         assert_close(&turned[8 * 3 * 7 + 8 + 1..][..1], &[a * cosine - b * sine], 1e-6);
         assert_close(&turned[8 * 3 * 7 + 8 + 5..][..1], &[b * cosine + a * sine], 1e-6);
         assert_close(&rope(&turned, &cos, &sin, 3, 4, true), &x, 1e-6);
+        for inverse in [false, true] {
+            let mut place = x.clone();
+            rope_in_place(&mut place, &cos, &sin, 3, 4, inverse);
+            assert_eq!(place, rope(&x, &cos, &sin, 3, 4, inverse));
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod simd;
 mod testing;
 
 pub use attention::Attention;
-pub use elementwise::{rope, swiglu, swiglu_backward, swiglu_in_place};
+pub use elementwise::{rope, rope_in_place, swiglu, swiglu_backward, swiglu_in_place};
 pub use head::{TokenStats, token_stats, token_stats_backward};
 pub use layout::{Layout, LayoutError, Node, Span};
 pub use linear::{linear, linear_backward_input, linear_backward_weight, sum_rows};

@@ -99,6 +99,24 @@ pub(crate) fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     fold(partial, |a, b| a + b)
 }
 
+/// Replaces every element by `value` of it and returns the sum of what came of them, as [`sum`] has it.
+#[inline(always)]
+pub(crate) fn replace_and_sum(x: &mut [f32], value: impl Fn(f32) -> f32) -> f32 {
+    let mut partial = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (x, sum) in chunk.iter_mut().zip(&mut partial) {
+            *x = value(*x);
+            *sum += *x;
+        }
+    }
+    for (x, sum) in rest.iter_mut().zip(&mut partial) {
+        *x = value(*x);
+        *sum += *x;
+    }
+    fold(partial, |a, b| a + b)
+}
+
 /// `x·y`.
 #[inline(always)]
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
@@ -141,6 +159,9 @@ mod tests {
         for len in 0..100_usize {
             let x: Vec<f32> = (0..len).map(|i| (i * 7 % 13) as f32).collect();
             assert_eq!(dot(&x, &x), x.iter().map(|a| a * a).sum::<f32>());
+            let mut doubled = x.clone();
+            assert_eq!(replace_and_sum(&mut doubled, |a| 2.0 * a), 2.0 * x.iter().sum::<f32>());
+            assert!(doubled.iter().zip(&x).all(|(doubled, a)| *doubled == 2.0 * a));
             assert_eq!(max(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         }
     }

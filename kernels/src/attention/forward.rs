@@ -9,7 +9,7 @@ use super::blocks::{Keys, Queries, blocks};
 use crate::layout::Layout;
 use crate::product::{Mat, Threads, multiply};
 use crate::raw::filled;
-use crate::simd::{exp, max, sum, vectorised};
+use crate::simd::{exp, max, replace_and_sum, vectorised};
 
 /// What attention leaves.
 #[derive(Debug, Clone)]
@@ -143,10 +143,7 @@ vectorised! {
             }
             // A row of nothing but −∞ becomes NaN here, as it does in a plain softmax.
             let base = *highest;
-            for score in seen.iter_mut() {
-                *score = exp(*score - base);
-            }
-            *total += sum(seen.len(), |i| seen[i]);
+            *total += replace_and_sum(seen, |score| exp(score - base));
         }
     }
 

@@ -1,6 +1,9 @@
 //! Fetching what the next task will pack while this one computes.
 
-use super::mat::Mat;
+use super::{
+    mat::Mat,
+    tile::{Level, prefetch},
+};
 
 /// Elements in a line of the cache.
 const LINE: usize = 16;
@@ -50,7 +53,7 @@ impl<'a> Ahead<'a> {
             if self.row == self.rows {
                 return;
             }
-            super::tile::prefetch(&self.data[self.row * self.step + self.at]);
+            prefetch(&self.data[self.row * self.step + self.at], Level::Second);
             self.at += LINE;
             if self.at >= self.width {
                 self.at = 0;

@@ -12,7 +12,11 @@ mod pack;
 mod tile;
 mod turn;
 
-use std::{cell::RefCell, ops::Range};
+use std::{
+    cell::RefCell,
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -29,11 +33,11 @@ const DEPTH: usize = 2048;
 /// Multiply-adds below which a product is not worth sharing out: some tens of microseconds.
 const SHARED: usize = 1 << 20;
 
-/// Tasks per thread, which even out that some take longer than others.
-const TASKS: usize = 8;
+/// Parts that the rows of the last strips are cut into.
+const PARTS: usize = 3;
 
 /// Rows below which a task would spend much of its time on packing.
-const ROWS: usize = 192;
+const ROWS: usize = 128;
 
 /// Who shares the work of one product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,19 +76,34 @@ fn product(target: &Target<'_>, finish: Finish<'_>, a: Mat<'_>, b: Mat<'_>, thre
     };
     let width = simd::run(Width);
     let strips = b.columns.div_ceil(width);
-    let task = |rows: Range<usize>, strip: usize| {
-        let columns = strip * width..((strip + 1) * width).min(b.columns);
-        PANEL.with_borrow_mut(|panel| simd::run(Task { target, finish, a, b, rows, columns, panel }));
+    let task = |rows: Range<usize>, strip: usize, threads: usize| {
+        let columns = |strip: usize| strip * width..((strip + 1) * width).min(b.columns);
+        // The strip that this thread takes next, most often.
+        let next = (strip + threads < strips).then(|| columns(strip + threads));
+        let columns = columns(strip);
+        PANEL.with_borrow_mut(|panel| simd::run(Task { target, finish, a, b, rows, columns, next, panel }));
     };
     if !shared {
-        return (0..strips).for_each(|strip| task(0..a.rows, strip));
+        return (0..strips).for_each(|strip| task(0..a.rows, strip, 1));
     }
-    let wanted = (rayon::current_num_threads() * TASKS).div_ceil(strips);
-    let rows = a.rows.div_ceil(wanted.min(a.rows.div_ceil(ROWS))).next_multiple_of(ROW_STEP);
-    (0..a.rows.div_ceil(rows) * strips).into_par_iter().with_max_len(1).for_each(|index| {
-        let part = index / strips;
-        task(part * rows..((part + 1) * rows).min(a.rows), index % strips);
+    let threads = rayon::current_num_threads();
+    let tasks = tasks(a.rows, strips, threads);
+    let next = AtomicUsize::new(0);
+    (0..threads.min(tasks.len())).into_par_iter().with_max_len(1).for_each(|_| {
+        while let Some((rows, strip)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            task(rows.clone(), *strip, threads);
+        }
     });
+}
+
+/// The rows and strips of tasks: whole strips, and parts of the last ones, so that threads finish together.
+fn tasks(rows: usize, strips: usize, threads: usize) -> Vec<(Range<usize>, usize)> {
+    let parts = rows.div_ceil(ROWS).min(PARTS);
+    let part = rows.div_ceil(parts).next_multiple_of(ROW_STEP);
+    let whole = (strips / threads).saturating_sub(1) * threads;
+    let of = |rows: Range<usize>, strips: Range<usize>| strips.map(move |strip| (rows.clone(), strip));
+    let ends = (0..rows).step_by(part).flat_map(|start| of(start..(start + part).min(rows), whole..strips));
+    of(0..rows, 0..whole).chain(ends).collect()
 }
 
 /// Parts of the rows begin at multiples of this, so that tiles are whole.
@@ -109,6 +128,7 @@ struct Task<'a> {
     b: Mat<'a>,
     rows: Range<usize>,
     columns: Range<usize>,
+    next: Option<Range<usize>>,
     panel: &'a mut Vec<f32>,
 }
 
@@ -126,7 +146,7 @@ impl WithSimd for Task<'_> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "must be compiled with the vector instructions of the caller")]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { target, finish, a, b, rows, columns, panel } = self;
+        let Self { target, finish, a, b, rows, columns, next, panel } = self;
         let width = columns.len().next_multiple_of(S::F32_LANES);
         let len = DEPTH.min(a.columns) * width;
         if panel.len() < len + LINE {
@@ -142,14 +162,10 @@ impl WithSimd for Task<'_> {
                 Finish::Bias(bias) => Finish::Bias(&bias[columns.clone()]),
                 other => other,
             };
-            let next = match (depth.end < b.rows, columns.end < b.columns) {
-                (true, _) => Some(b.part(depth.end..(depth.end + DEPTH).min(b.rows), columns.clone())),
-                // Most often this thread takes the next strip as well.
-                (false, true) => {
-                    let next = columns.end..(columns.end + VECTORS * S::F32_LANES).min(b.columns);
-                    Some(b.part(0..DEPTH.min(b.rows), next))
-                }
-                _ => None,
+            let next = if depth.end < b.rows {
+                Some(b.part(depth.end..(depth.end + DEPTH).min(b.rows), columns.clone()))
+            } else {
+                next.clone().map(|next| b.part(0..DEPTH.min(b.rows), next))
             };
             let mut ahead = Ahead::new(next, rows.len() / ROW_STEP);
             let (place, a) = ((rows.clone(), columns.clone()), a.part(rows.clone(), depth));
@@ -202,6 +218,18 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn tasks_cover_every_row_of_every_strip_once() {
+        for (rows, strips, threads) in [(1, 1, 2), (540, 16, 2), (540, 43, 2), (2_000, 3, 2), (130, 7, 16)] {
+            let mut seen = vec![0; rows * strips];
+            for (rows, strip) in tasks(rows, strips, threads) {
+                assert!(!rows.is_empty());
+                rows.for_each(|row| seen[row * strips + strip] += 1);
+            }
+            assert!(seen.iter().all(|&count| count == 1), "{rows} rows, {strips} strips, {threads} threads");
         }
     }
 

@@ -62,17 +62,32 @@ impl<'a> Target<'a> {
     }
 }
 
+/// A cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Level {
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "nothing turns blocks in registers there")
+    )]
+    First,
+    Second,
+}
+
 /// Asks for the line of the cache that holds a value.
 #[inline]
-pub(super) fn prefetch(value: &f32) {
+pub(super) fn prefetch(value: &f32, level: Level) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: it only gives a hint, and every processor of this kind has the instruction.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(value).cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let place = std::ptr::from_ref(value).cast();
+        match level {
+            Level::First => _mm_prefetch::<_MM_HINT_T0>(place),
+            Level::Second => _mm_prefetch::<_MM_HINT_T1>(place),
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = (value, level);
 }
 
 /// `target[rows, columns] = finish(a · panel)`, where `panel` has for every inner index the elements of `columns`, padded

@@ -2,6 +2,9 @@
 
 #![expect(unsafe_code, reason = "instructions that only some processors have, and moves of whole vectors")]
 
+#[cfg(target_arch = "x86_64")]
+use super::tile::{Level, prefetch};
+
 /// Rows and columns that are exchanged at a time.
 const BLOCK: usize = 8;
 
@@ -51,10 +54,18 @@ fn blocks_portable(out: &mut [f32], out_step: usize, x: &[f32], step: usize, row
 fn blocks_avx(out: &mut [f32], out_step: usize, x: &[f32], step: usize, rows: usize, columns: usize) {
     for column in (0..columns).step_by(BLOCK) {
         for row in (0..rows).step_by(BLOCK) {
-            block_avx(&mut out[row * out_step + column..], out_step, &x[column * step + row..], step);
+            let first = column * step + row;
+            for ahead in (0..BLOCK).filter_map(|j| x.get(first + j * step + AHEAD)) {
+                prefetch(ahead, Level::First);
+            }
+            block_avx(&mut out[row * out_step + column..], out_step, &x[first..], step);
         }
     }
 }
+
+/// Elements of a row between what is turned and what is asked for: what is ahead comes from the second-level cache.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 64;
 
 fn block_portable(out: &mut [f32], out_step: usize, x: &[f32], step: usize) {
     let rows: [&[f32; BLOCK]; BLOCK] =

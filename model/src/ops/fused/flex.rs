@@ -45,10 +45,19 @@ impl Fused for Flex {
         tensor(kernels::rms_norm(Values::of(x).slice(), Values::of(weight).slice(), eps), shape)
     }
 
-    fn rope(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, inverse: bool) -> FlexTensor {
+    fn rope(mut x: FlexTensor, cos: FlexTensor, sin: FlexTensor, inverse: bool) -> FlexTensor {
         let (shape, half) = (x.shape(), cos.shape()[1]);
         assert_eq!(shape[2], 2 * half, "an angle for every pair");
-        let (x, cos, sin) = (Values::of(x), Values::of(cos), Values::of(sin));
+        let (cos, sin) = (Values::of(cos), Values::of(sin));
+        // As for the gate below.
+        if x.is_contiguous()
+            && let Some(values) = x.try_storage_mut::<f32>()
+            && values.len() == shape.num_elements()
+        {
+            kernels::rope_in_place(values, cos.slice(), sin.slice(), shape[1], half, inverse);
+            return x;
+        }
+        let x = Values::of(x);
         tensor(kernels::rope(x.slice(), cos.slice(), sin.slice(), shape[1], half, inverse), shape)
     }
 
