@@ -221,6 +221,41 @@ mod tests {
         }
     }
 
+    /// A whole product by one kind of instructions.
+    struct By<'a>(&'a Target<'a>, Mat<'a>, Mat<'a>);
+
+    impl WithSimd for By<'_> {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            let (Self(target, a, b), width, mut panel) = (self, VECTORS * S::F32_LANES, Vec::new());
+            for first in (0..b.columns).step_by(width) {
+                let (rows, columns) = (0..a.rows, first..(first + width).min(b.columns));
+                let (finish, panel) = (Finish::Set, &mut panel);
+                Task { target, finish, a, b, rows, columns, next: None, panel }.with_simd(simd);
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_instructions_computes_the_same() {
+        for (rows, depth, columns) in [(1, 1, 1), (7, 3, 47), (23, DEPTH + 5, 17), (70, 130, 97)] {
+            let (x, y) = (random(1, rows * depth), random(2, depth * columns));
+            let (a, b) = (Mat::dense(&x, rows, depth), Mat::dense(&y, columns, depth).t());
+            let expected = reference(a, b);
+            let check = |run: &dyn Fn(By<'_>)| {
+                let found = Target::fresh(rows, columns, |target| run(By(target, a, b)));
+                assert_close(&found, &expected, 2e-5);
+            };
+            check(&|product| simd::run(product));
+            check(&|product| product.with_simd(pulp::Scalar::new()));
+            #[cfg(target_arch = "x86_64")]
+            if let Some(avx2) = pulp::x86::V3::try_new() {
+                check(&|product| Simd::vectorize(avx2, product));
+            }
+        }
+    }
+
     #[test]
     fn tasks_cover_every_row_of_every_strip_once() {
         for (rows, strips, threads) in [(1, 1, 2), (540, 16, 2), (540, 43, 2), (2_000, 3, 2), (130, 7, 16)] {
