@@ -1,18 +1,32 @@
 //! Renders parts of a conversation, and finds where a message's text ends in a rendering.
 
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
+
 use minijinja::value::Value as TemplateValue;
 use serde_json::Value;
 
-use super::{ChatError, ChatRequest, ChatTemplate, TemplateError, clock::Moment, template::Context};
+use super::{ChatError, ChatRequest, ChatTemplate, TemplateError, clock::Moment, request, template::Context};
 use crate::tokenizer::Tokenizer;
+
+/// Renderings that are kept.
+const RECENT: usize = 4;
 
 /// A conversation and its template; every rendering takes the same moment for now.
 pub(super) struct Renderer<'a> {
     template: &'a ChatTemplate,
-    tokenizer: &'a Tokenizer,
     request: ChatRequest<'a>,
     whole: Context,
     messages: Vec<TemplateValue>,
+    /// The last renderings of the first so many messages, with the generation prompt or without.
+    recent: RefCell<Vec<((usize, bool), Rc<str>)>>,
+    /// Places that were looked for, by message, number of messages and generation prompt.
+    known: RefCell<BTreeMap<(Place, usize, usize, bool), Option<usize>>>,
+    /// Whether [`Self::find_all`] was tried.
+    tried: Cell<bool>,
     /// Characters that neither the input nor the template contains.
     pub(super) marks: [char; 2],
 }
@@ -29,17 +43,30 @@ impl<'a> Renderer<'a> {
         let (_, messages) = whole.variables.remove(0);
         let messages = messages.try_iter().map(Iterator::collect).unwrap_or_default();
         let marks = free_marks(&request, template)?;
-        Ok(Self { template, tokenizer, request, whole, messages, marks })
+        let (recent, known) = (RefCell::default(), RefCell::default());
+        Ok(Self { template, request, whole, messages, recent, known, tried: Cell::new(false), marks })
     }
 
-    /// The first `count` messages.
-    pub(super) fn prefix(&self, count: usize, prompt: bool) -> Result<String, TemplateError> {
+    /// The first `count` messages. The last few renderings are kept: finding one turn takes them several times.
+    pub(super) fn prefix(&self, count: usize, prompt: bool) -> Result<Rc<str>, TemplateError> {
+        let mut recent = self.recent.borrow_mut();
+        if let Some((_, text)) = recent.iter().find(|(key, _)| *key == (count, prompt)) {
+            return Ok(text.clone());
+        }
+        let messages = self.messages[..count].to_vec();
+        let text: Rc<str> = self.template.render(&self.with(messages, prompt), None)?.into();
+        recent.truncate(RECENT - 1);
+        recent.insert(0, ((count, prompt), text.clone()));
+        Ok(text)
+    }
+
+    /// What the template sees of these messages.
+    fn with(&self, messages: Vec<TemplateValue>, prompt: bool) -> Context {
         let mut context = self.whole.clone();
         context.variables.retain(|(name, _)| name != "add_generation_prompt");
-        let messages = self.messages[..count].iter().cloned().collect();
-        context.variables.insert(0, ("messages".to_owned(), messages));
+        context.variables.insert(0, ("messages".to_owned(), messages.into()));
         context.variables.insert(1, ("add_generation_prompt".to_owned(), prompt.into()));
-        self.template.render(&context, None)
+        context
     }
 
     /// The whole conversation with marks around generated text.
@@ -58,7 +85,7 @@ impl<'a> Renderer<'a> {
         prompt: bool,
         text: &str,
     ) -> Option<usize> {
-        self.inserted(message, count, prompt, text, false)
+        self.found(Place::End, message, count, prompt, text)
     }
 
     /// Where the first visible character of a message's content begins.
@@ -69,7 +96,7 @@ impl<'a> Renderer<'a> {
         prompt: bool,
         text: &str,
     ) -> Option<usize> {
-        self.inserted(message, count, prompt, text, true)
+        self.found(Place::Start, message, count, prompt, text)
     }
 
     /// Where the last text in the arguments of a message's last tool call ends.
@@ -80,8 +107,114 @@ impl<'a> Renderer<'a> {
         prompt: bool,
         text: &str,
     ) -> Option<usize> {
-        self.marked_at(count, prompt, text, |messages, mark| {
-            let call = messages[message].get_mut("tool_calls")?.as_array_mut()?.last_mut()?;
+        self.found(Place::Calls, message, count, prompt, text)
+    }
+
+    /// A place in a message: asked for once, since every answer takes a rendering.
+    fn found(&self, place: Place, message: usize, count: usize, prompt: bool, text: &str) -> Option<usize> {
+        let whole = count == self.messages.len() && prompt == self.request.add_generation_prompt;
+        if whole && place != Place::Calls && !self.tried.replace(true) {
+            self.find_all(text);
+        }
+        let key = (place, message, count, prompt);
+        if let Some(known) = self.known.borrow().get(&key) {
+            return *known;
+        }
+        let found = self.marked_at(place, message, count, prompt, text);
+        self.known.borrow_mut().insert(key, found);
+        found
+    }
+
+    /// Where a mark comes out that is put into a place of one of the first `count` messages, if it changes nothing else.
+    fn marked_at(
+        &self,
+        place: Place,
+        message: usize,
+        count: usize,
+        prompt: bool,
+        text: &str,
+    ) -> Option<usize> {
+        let mark = self.marks[0];
+        let mut changed = self.request.messages[message].clone();
+        place.put(&mut changed, mark)?;
+        let mut messages = self.messages[..count].to_vec();
+        messages[message] = request::template_message(changed.as_object()?);
+        let marked = self.template.render(&self.with(messages, prompt), None).ok()?;
+        let found = marked.find(mark)?;
+        let unchanged = text.get(..found)? == &marked[..found]
+            && text.get(found..)? == &marked[found + mark.len_utf8()..];
+        unchanged.then_some(found)
+    }
+
+    /// Looks for the contents of all messages in one rendering. What it does not find for certain is left to
+    /// [`Self::marked_at`].
+    fn find_all(&self, text: &str) {
+        let [start, end] = self.marks;
+        let mut messages = self.messages.clone();
+        let mut contents = Vec::new();
+        for (at, message) in self.request.messages.iter().enumerate() {
+            let Some(content) = message.get("content").and_then(Value::as_str).map(str::trim) else {
+                continue;
+            };
+            let mut changed = message.clone();
+            let put = || {
+                Place::End.put(&mut changed, end)?;
+                Place::Start.put(&mut changed, start)?;
+                Some(request::template_message(changed.as_object()?))
+            };
+            if let (false, Some(changed)) = (content.is_empty(), { put }()) {
+                messages[at] = changed;
+                contents.push((at, content));
+            }
+        }
+        let context = self.with(messages, self.request.add_generation_prompt);
+        let Ok(marked) = self.template.render(&context, None) else { return };
+        let mut plain = String::with_capacity(text.len());
+        let mut spans = Vec::with_capacity(contents.len());
+        let mut open = None;
+        for character in marked.chars() {
+            if character == start {
+                open = Some(plain.len());
+            } else if character == end {
+                let Some(from) = open.take() else { return };
+                spans.push(from..plain.len());
+            } else {
+                plain.push(character);
+            }
+        }
+        let same = plain == text
+            && spans.len() == contents.len()
+            && spans
+                .iter()
+                .zip(&contents)
+                .all(|(span, (_, content))| text.get(span.clone()) == Some(content));
+        if same {
+            let (count, prompt) = (self.messages.len(), self.request.add_generation_prompt);
+            let mut known = self.known.borrow_mut();
+            for (span, (at, _)) in spans.iter().zip(&contents) {
+                known.insert((Place::Start, *at, count, prompt), Some(span.start));
+                known.insert((Place::End, *at, count, prompt), Some(span.end));
+            }
+        }
+    }
+}
+
+/// A place in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// Before the first visible character of the content.
+    Start,
+    /// Behind its last visible character.
+    End,
+    /// Behind the last text in the arguments of the last tool call.
+    Calls,
+}
+
+impl Place {
+    /// Puts a mark there, if the message has such a place.
+    fn put(self, message: &mut Value, mark: char) -> Option<()> {
+        if self == Self::Calls {
+            let call = message.get_mut("tool_calls")?.as_array_mut()?.last_mut()?;
             let call = if call.get("function").is_some() { call.get_mut("function")? } else { call };
             let arguments = call.get_mut("arguments")?;
             if let Value::String(json) = arguments {
@@ -91,47 +224,23 @@ impl<'a> Renderer<'a> {
                 return Some(());
             }
             last_text(arguments)?.push(mark);
-            Some(())
-        })
-    }
-
-    fn inserted(&self, message: usize, count: usize, prompt: bool, text: &str, first: bool) -> Option<usize> {
-        self.marked_at(count, prompt, text, |messages, mark| {
-            let place = match messages[message].get_mut("content")? {
-                Value::String(content) => content,
-                Value::Array(parts) => {
-                    let texts = parts.iter_mut().filter_map(|part| match part.get_mut("text") {
-                        Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
-                        _ => None,
-                    });
-                    if first { texts.min_by_key(|_| 0)? } else { texts.last()? }
-                }
-                _ => return None,
-            };
-            let at = if first { place.len() - place.trim_start().len() } else { place.trim_end().len() };
-            place.insert(at, mark);
-            Some(())
-        })
-    }
-
-    /// Where a mark that `put` puts into the first `count` messages comes out, if it changes nothing else.
-    fn marked_at(
-        &self,
-        count: usize,
-        prompt: bool,
-        text: &str,
-        put: impl FnOnce(&mut [Value], char) -> Option<()>,
-    ) -> Option<usize> {
-        let mark = self.marks[0];
-        let mut messages = self.request.messages[..count].to_vec();
-        put(&mut messages, mark)?;
-        let mut context = self.request.context_of(self.tokenizer.special(), &messages, prompt).ok()?;
-        context.bytes = self.whole.bytes;
-        let marked = self.template.render(&context, None).ok()?;
-        let found = marked.find(mark)?;
-        let unchanged = text.get(..found)? == &marked[..found]
-            && text.get(found..)? == &marked[found + mark.len_utf8()..];
-        unchanged.then_some(found)
+            return Some(());
+        }
+        let first = self == Self::Start;
+        let place = match message.get_mut("content")? {
+            Value::String(content) => content,
+            Value::Array(parts) => {
+                let texts = parts.iter_mut().filter_map(|part| match part.get_mut("text") {
+                    Some(Value::String(text)) if !text.trim().is_empty() => Some(text),
+                    _ => None,
+                });
+                if first { texts.min_by_key(|_| 0)? } else { texts.last()? }
+            }
+            _ => return None,
+        };
+        let at = if first { place.len() - place.trim_start().len() } else { place.trim_end().len() };
+        place.insert(at, mark);
+        Some(())
     }
 }
 

@@ -53,7 +53,7 @@ impl ChatRequest<'_> {
             let message = message
                 .as_object()
                 .ok_or_else(|| ChatError::Request(format!("messages[{at}]: must be an object")))?;
-            Ok(python::from_object(&normalised(message)))
+            Ok(template_message(message))
         });
         let plain = plain.collect::<Result<Vec<_>, ChatError>>()?;
         let list = |values: Option<&[Value]>| match values {
@@ -74,6 +74,11 @@ impl ChatRequest<'_> {
         let bytes = messages.iter().chain(self.tools.into_iter().flatten()).map(size).sum();
         Ok(Context { variables, now: self.now.unwrap_or_else(Moment::now), bytes })
     }
+}
+
+/// A message as a template sees it.
+pub(super) fn template_message(message: &Map<String, Value>) -> TemplateValue {
+    python::from_object(&normalised(message))
 }
 
 /// Bytes of text in a value.

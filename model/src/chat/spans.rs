@@ -1,6 +1,6 @@
 //! Which bytes of a rendered conversation belong to which message, and which of them the policy wrote.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range, rc::Rc};
 
 use serde_json::Value;
 
@@ -64,8 +64,8 @@ pub(super) fn find(
 ) -> Result<Found, ChatError> {
     let renderer = Renderer::new(tokenizer, template, request)?;
     let count = request.messages.len();
-    let text = renderer.prefix(count, request.add_generation_prompt)?;
-    let body = if request.add_generation_prompt { renderer.prefix(count, false)? } else { text.clone() };
+    let text = renderer.prefix(count, request.add_generation_prompt)?.to_string();
+    let body = renderer.prefix(count, false)?;
     let end = common(&text, &body);
     let blocks = if template.has_generation_blocks() { blocks(&renderer, &text)? } else { None };
     let mut search = Search {
@@ -133,7 +133,7 @@ struct Search<'a, 't> {
     request: &'a ChatRequest<'a>,
     text: &'t str,
     /// The text without the generation prompt.
-    body: String,
+    body: Rc<str>,
     /// Where the last message ends in the text.
     end: usize,
     unstable: Vec<Unstable>,
@@ -167,7 +167,7 @@ impl Search<'_, '_> {
             return None;
         }
         self.ends.insert(turn + 1, same);
-        if !alone.starts_with(&prompt) {
+        if !alone.starts_with(&*prompt) {
             let same = common(&alone, &prompt);
             let (alone, whole) = (cut(&prompt[same..]), cut(&alone[same..]));
             self.unstable.push(Unstable { turn, alone, whole });
@@ -245,7 +245,7 @@ impl Search<'_, '_> {
     fn own(&self, turn: usize, start: usize) -> Option<usize> {
         let prompt = self.renderer.prefix(turn, true).ok()?;
         let alone = self.renderer.prefix(turn + 1, false).ok()?;
-        let own = alone.strip_prefix(prompt.as_str())?.trim_end();
+        let own = alone.strip_prefix(&*prompt)?.trim_end();
         let end = start + own.len();
         let rest = self.text.get(start..)?.strip_prefix(own).filter(|_| !own.is_empty())?;
         let marks = self.tokenizer.end_marks();
@@ -306,7 +306,7 @@ impl Search<'_, '_> {
             let known = self.ends.get(&turn).copied();
             let alone = if known.is_some() { None } else { self.renderer.prefix(turn, false).ok() };
             let exact = known.or_else(|| {
-                alone.as_ref().filter(|alone| self.text.starts_with(alone.as_str())).map(String::len)
+                alone.as_ref().filter(|alone| self.text.starts_with(&***alone)).map(|alone| alone.len())
             });
             let start = exact
                 .or_else(|| of(turn - 1).map(|span| span.end).max())

@@ -154,4 +154,6 @@ fn common<T: PartialEq>(left: &[T], right: &[T]) -> usize {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
