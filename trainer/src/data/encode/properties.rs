@@ -81,7 +81,7 @@ proptest! {
         prop_assert_eq!(&better.ids[..shared], &worse.ids[..shared]);
         // The completion mask trains what the policy mask trains, and more.
         let rules = EncodeRules { mask: Mask::Completion, max_tokens: 1_000_000, ..EncodeRules::default() };
-        let all = super::tests::encoder(rules).encode(&pair(&prompt, &chosen, &rejected));
+        let all = tests::encoder(rules).encode(&pair(&prompt, &chosen, &rejected));
         let Ok(Encoded::Pair { chosen: all, .. }) = all else { return Err(TestCaseError::fail("not a pair")) };
         prop_assert_eq!(&all.ids, &better.ids);
         prop_assert!(better.trained.iter().zip(&all.trained).all(|(policy, all)| !policy || *all));
