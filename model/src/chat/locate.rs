@@ -12,6 +12,11 @@ use serde_json::Value;
 use super::{ChatError, ChatRequest, ChatTemplate, TemplateError, clock::Moment, request, template::Context};
 use crate::tokenizer::Tokenizer;
 
+/// Number of messages, whether with the generation prompt, and what was rendered of them.
+type Recent = ((usize, bool), Rc<str>);
+/// Place, message, number of messages, and whether with the generation prompt.
+type Asked = (Place, usize, usize, bool);
+
 /// Renderings that are kept.
 const RECENT: usize = 4;
 
@@ -22,9 +27,9 @@ pub(super) struct Renderer<'a> {
     whole: Context,
     messages: Vec<TemplateValue>,
     /// The last renderings of the first so many messages, with the generation prompt or without.
-    recent: RefCell<Vec<((usize, bool), Rc<str>)>>,
+    recent: RefCell<Vec<Recent>>,
     /// Places that were looked for, by message, number of messages and generation prompt.
-    known: RefCell<BTreeMap<(Place, usize, usize, bool), Option<usize>>>,
+    known: RefCell<BTreeMap<Asked, Option<usize>>>,
     /// Whether [`Self::find_all`] was tried.
     tried: Cell<bool>,
     /// Characters that neither the input nor the template contains.
