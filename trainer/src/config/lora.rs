@@ -24,7 +24,8 @@ pub struct LoraConfig {
     /// Scale by alpha / √rank instead (rsLoRA, arXiv 2312.03732). Default false.
     #[serde(alias = "use_rslora")]
     pub rslora: bool,
-    /// Layers that are trained whole and saved with the adapters, such as `score`. Default: `score` for verifiers.
+    /// Layers that are trained whole and saved with the adapters. Only `score` can be, the head of a verifier, which
+    /// always is: the field is for configurations that name it. Default: none.
     pub modules_to_save: Vec<String>,
 }
 
@@ -54,6 +55,10 @@ impl LoraConfig {
         FieldProblem::unless(rank > 0, "lora.rank", rank, "at least 1", problems);
         FieldProblem::unless(alpha > 0.0, "lora.alpha", alpha, "positive", problems);
         FieldProblem::unless((0.0..1.0).contains(&dropout), "lora.dropout", dropout, "in [0, 1)", problems);
+        if let Some(other) = self.modules_to_save.iter().find(|name| *name != "score") {
+            let message = format!("names `{other}`, but only `score` can be trained whole beside adapters");
+            problems.push(FieldProblem::new("lora.modules_to_save", message));
+        }
         if self.targets.is_empty() {
             problems.push(FieldProblem::new("lora.targets", "names no layer"));
         }

@@ -118,6 +118,12 @@ impl RunConfig {
         if self.model.new_scores.is_some() && !verifier {
             refuse("model.new_scores", "is given, but the objective trains a policy, which has no scores");
         }
+        if !verifier && self.lora.as_ref().is_some_and(|lora| !lora.modules_to_save.is_empty()) {
+            refuse(
+                "lora.modules_to_save",
+                "names the head of scores, but the objective trains a policy, which has none",
+            );
+        }
         if self.data.eval.is_empty() {
             if self.checkpoint.keep_best {
                 refuse("checkpoint.keep_best", "needs evaluation files (data.eval)");

@@ -110,7 +110,9 @@ fn errors_name_the_field() {
 
 #[test]
 fn senseless_settings_are_refused_all_at_once() {
-    let cases: [(&[&str], &[&str]); 9] = [
+    let cases: [(&[&str], &[&str]); 11] = [
+        (&["lora.modules_to_save=[\"embed_tokens\"]", "objective.kind=binary"], &["lora.modules_to_save"]),
+        (&["lora.modules_to_save=[\"score\"]"], &["lora.modules_to_save"]),
         (&["training.learning_rate=-1", "training.clip=-1"], &["training.learning_rate", "training.clip"]),
         (&["training.steps=3", "training.epochs=1"], &["training.epochs"]),
         (&["objective.kind=dpo", "objective.alpha=0.2"], &["objective.alpha"]),

@@ -51,7 +51,7 @@ async fn list(
     let more = jobs.len() > limit as usize;
     jobs.truncate(limit as usize);
     let next = jobs.last().filter(|_| more).map(|job| job.id);
-    let data = jobs.into_iter().map(RunView::new).collect::<Result<_, _>>()?;
+    let data = jobs.into_iter().map(RunView::new).collect();
     Ok(JsonBody(Page { data, next }))
 }
 
@@ -61,7 +61,7 @@ async fn list(
     responses((status = 200, description = "The run.", body = RunView), ProblemResponses),
 )]
 async fn get(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<JsonBody<RunView>, Problem> {
-    RunView::new(service.run(id).await.map_err(stored)?).map(JsonBody)
+    Ok(JsonBody(RunView::new(service.run(id).await.map_err(stored)?)))
 }
 
 /// Stop a run
@@ -73,7 +73,7 @@ async fn get(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<Jso
     responses((status = 200, description = "The run as it now is.", body = RunView), ProblemResponses),
 )]
 async fn cancel(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<JsonBody<RunView>, Problem> {
-    RunView::new(service.cancel(id).await.map_err(stored)?).map(JsonBody)
+    Ok(JsonBody(RunView::new(service.cancel(id).await.map_err(stored)?)))
 }
 
 /// Let a run go on
@@ -84,5 +84,5 @@ async fn cancel(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<
     responses((status = 200, description = "The run as it now is.", body = RunView), ProblemResponses),
 )]
 async fn resume(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<JsonBody<RunView>, Problem> {
-    RunView::new(service.resume(id).await.map_err(stored)?).map(JsonBody)
+    Ok(JsonBody(RunView::new(service.resume(id).await.map_err(stored)?)))
 }

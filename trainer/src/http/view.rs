@@ -106,8 +106,12 @@ impl RunView {
         max_attempts: u32,
         now: Timestamp,
     ) -> Result<Self, Problem> {
+        Self::job(id, spec, max_attempts, now).map(Self::new)
+    }
+
+    fn job(id: Uuid, spec: &RunSpec, max_attempts: u32, now: Timestamp) -> Result<Job, Problem> {
         let payload = serde_json::to_value(spec).map_err(|error| Problem::internal(&error))?;
-        Self::new(Job {
+        Ok(Job {
             id,
             kind: KIND.to_owned(),
             payload,
@@ -128,12 +132,12 @@ impl RunView {
         })
     }
 
-    pub(super) fn new(job: Job) -> Result<Self, Problem> {
-        let damaged = |error: serde_json::Error| Problem::internal(&error);
-        let spec: RunSpec = serde_json::from_value(job.payload).map_err(damaged)?;
-        Ok(Self {
+    /// What another version of this program stored and this one does not know any more is left out: one such run must
+    /// not hide the others.
+    pub(super) fn new(mut job: Job) -> Self {
+        Self {
             id: job.id,
-            name: spec.name,
+            name: job.payload["name"].as_str().map(str::to_owned),
             state: job.state.into(),
             cancel_requested: job.cancel_requested,
             attempts: job.attempts,
@@ -143,15 +147,33 @@ impl RunView {
             updated_at: job.updated_at.to_string(),
             started_at: job.started_at.map(|time| time.to_string()),
             finished_at: job.finished_at.map(|time| time.to_string()),
-            progress: job
-                .progress
-                .map(serde_json::from_value)
-                .transpose()
-                .map_err(damaged)?
-                .unwrap_or_default(),
-            result: job.result.map(serde_json::from_value).transpose().map_err(damaged)?,
+            progress: job.progress.and_then(|told| serde_json::from_value(told).ok()).unwrap_or_default(),
+            result: job.result.and_then(|told| serde_json::from_value(told).ok()),
             error: job.error,
-            config: serde_json::to_value(&spec.config).map_err(damaged)?,
-        })
+            config: job.payload["config"].take(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_stored_is_shown_as_far_as_it_goes() {
+        let value = json!({"model": {"path": "m"}, "data": {"train": "r"}});
+        let config = crate::config::RunConfig::from_json("test", value).expect("is sound");
+        let spec = RunSpec { name: Some("n".to_owned()), config };
+        let view = RunView::queued(Uuid::nil(), &spec, 3, Timestamp(0)).expect("is JSON");
+        assert_eq!((view.name.as_deref(), &view.config["model"]["path"]), (Some("n"), &json!("m")));
+        let mut job = RunView::job(Uuid::nil(), &spec, 3, Timestamp(0)).expect("is JSON");
+        job.payload = json!({"config": {"gone": 1}});
+        job.result = Some(json!({"other": true}));
+        job.progress = Some(json!("half"));
+        let view = RunView::new(job);
+        assert_eq!((view.name, view.config, view.result), (None, json!({"gone": 1}), None));
+        assert_eq!(view.progress, Progress::default());
     }
 }
