@@ -1,4 +1,6 @@
-//! Checkpoints as model folders that load anywhere.
+//! Checkpoints as model folders that load anywhere; runs for other trainers.
+
+mod trl;
 
 use std::{
     fs,
@@ -8,6 +10,7 @@ use std::{
 use model::{LanguageModel, LoadOptions, NewScores, SaveOptions, config::Config, config::Head, device};
 use serde_json::Value;
 
+pub use self::trl::{Exported, trl};
 use crate::{config::RunConfig, run::RunError};
 
 /// What only a run that goes on needs.

@@ -6,33 +6,46 @@
 use super::example::Example;
 use crate::data::{Tokens, mismatched};
 
-/// For each row the trajectory of the row before it, and for the first that of the last, as TRL does.
-pub(crate) fn rotated(rows: &[&Example], limit: usize) -> Vec<Tokens> {
-    let before = |index: usize| (index + rows.len() - 1) % rows.len();
-    (0..rows.len())
-        .map(|index| mismatched(&rows[index].sequences[0], &rows[before(index)].sequences[0], limit))
-        .collect()
+/// For each of so many rows the row before it, and for the first the last, as TRL does.
+pub(crate) fn before(count: usize) -> Vec<(usize, usize)> {
+    (0..count).map(|index| (index, (index + count - 1) % count)).collect()
 }
 
-/// For each row the trajectory of the next one in the order of their content that has another prompt; the result does
-/// not depend on the order of rows. Rows that all have one prompt take the next one, whatever it is.
-pub(crate) fn paired(rows: &[&Example], limit: usize) -> Vec<Tokens> {
-    let mut order: Vec<&Example> = rows.to_vec();
-    order.sort_by_key(|example| example.addresses[0]);
-    let prompt = |example: &Example| -> Vec<u32> {
-        let tokens = &example.sequences[0];
-        tokens.ids[..tokens.prompt].to_vec()
+/// Each row, in the order of their content, with the next one that has another prompt: pairs that do not depend on the
+/// order of rows. Rows that all have one prompt take the next one, whatever it is.
+pub(crate) fn partners(rows: &[&Example]) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&row| rows[row].addresses[0]);
+    let prompt = |row: usize| {
+        let tokens = &rows[row].sequences[0];
+        &tokens.ids[..tokens.prompt]
     };
     let count = order.len();
     (0..count)
         .map(|index| {
-            let own = prompt(order[index]);
-            let next = (1..count).map(|step| (index + step) % count);
-            let other = next.clone().find(|&other| prompt(order[other]) != own);
-            let other = other.or_else(|| next.clone().next()).unwrap_or(index);
-            mismatched(&order[index].sequences[0], &order[other].sequences[0], limit)
+            let own = order[index];
+            let next = (1..count).map(|step| order[(index + step) % count]);
+            let other = next.clone().find(|&other| prompt(other) != prompt(own));
+            (own, other.or_else(|| next.clone().next()).unwrap_or(own))
         })
         .collect()
+}
+
+/// For each row the trajectory of the row before it.
+pub(crate) fn rotated(rows: &[&Example], limit: usize) -> Vec<Tokens> {
+    trajectories(rows, &before(rows.len()), limit)
+}
+
+/// For each row the trajectory of its partner.
+pub(crate) fn paired(rows: &[&Example], limit: usize) -> Vec<Tokens> {
+    trajectories(rows, &partners(rows), limit)
+}
+
+fn trajectories(rows: &[&Example], pairs: &[(usize, usize)], limit: usize) -> Vec<Tokens> {
+    let one = |&(own, other): &(usize, usize)| {
+        mismatched(&rows[own].sequences[0], &rows[other].sequences[0], limit)
+    };
+    pairs.iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -6,21 +6,21 @@
 mod alarms;
 mod card;
 mod checkpoint;
-mod example;
+pub(crate) mod example;
 mod figures;
 mod forest;
 mod judge;
 mod learner;
 mod load;
 mod memory;
-mod mismatch;
-mod order;
+pub(crate) mod mismatch;
+pub(crate) mod order;
 mod pass;
 mod records;
 mod reference;
 mod schedule;
 mod session;
-mod setup;
+pub(crate) mod setup;
 mod tensorboard;
 mod training;
 
