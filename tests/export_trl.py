@@ -87,7 +87,7 @@ def case(name, run, objective, training):
             still = folder / "still.toml"
             still.write_text(toml.read_text().replace("1e-2", "1e-30").replace("steps = 3", "steps = 1"))
             first = folder / "still"
-            subprocess.run([os.environ["ENTROPO"], "train", str(still), "--out", str(first), "--quiet"], check=True)
+            subprocess.run([os.environ["ENTROPO"], "train", str(still), "--out", str(first), "--quiet"], check=True, stdout=subprocess.DEVNULL)
             initial = load_file(first / "checkpoint-1/adapter_model.safetensors")
         losses, weights, log = exported(toml, folder, initial)
         assert len(losses) == len(ours), f"{len(losses)} steps, but {len(ours)} here"

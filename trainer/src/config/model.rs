@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::FieldProblem;
 
@@ -22,8 +22,8 @@ pub struct ModelConfig {
     /// File with another chat template; default: the model's.
     #[serde(default)]
     pub chat_template: Option<PathBuf>,
-    /// Where it computes: `cpu`, `cuda:N`, `wgpu` or `vulkan`. Default `cpu`.
-    #[serde(default = "cpu")]
+    /// Where it computes: `cpu`, `cuda:N`, `wgpu` or `vulkan`. Default `cpu`. One run computes on one device.
+    #[serde(default = "cpu", deserialize_with = "one_device")]
     pub device: String,
     /// Type of weights and activations while computing; `bf16` keeps master weights in single precision. Default `f32`.
     #[serde(default)]
@@ -36,6 +36,20 @@ pub struct ModelConfig {
 
 fn cpu() -> String {
     "cpu".to_owned()
+}
+
+/// A name; names in a list are taken in, so that a message about several devices can say what to do.
+fn one_device<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected the name of a device")]
+    enum Names {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Names::deserialize(deserializer)? {
+        Names::One(name) => name,
+        Names::Many(names) => names.join(","),
+    })
 }
 
 /// Type of numbers.
@@ -53,6 +67,14 @@ impl ModelConfig {
     pub(super) fn check(&self, problems: &mut Vec<FieldProblem>) {
         if self.path.as_os_str().is_empty() {
             problems.push(FieldProblem::new("model.path", "is empty, but must name a model folder"));
+        }
+        if self.device.contains(',') || self.device.ends_with(":all") {
+            let message = format!(
+                "is `{}`, but a run computes on one device: name one, such as cuda:0; for several, or several machines, \
+                 write the run for TRL with `entropo export --engine trl` (docs/scale.md)",
+                self.device
+            );
+            problems.push(FieldProblem::new("model.device", message));
         }
         if self.new_scores.as_ref().is_some_and(Vec::is_empty) {
             problems.push(FieldProblem::new(

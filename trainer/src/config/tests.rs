@@ -226,3 +226,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn several_devices_are_refused_with_what_to_do() {
+    for device in ["\"cuda:0,1\"", "[\"cuda:0\", \"cuda:1\"]", "\"cuda:0,cuda:1\"", "\"cuda:all\""] {
+        let text = format!("model.path = \"m\"\nmodel.device = {device}\ndata.train = \"t\"");
+        let error = RunConfig::from_toml("run.toml", &text, &[]).expect_err("refused").to_string();
+        assert!(
+            error.contains("model.device: is `cuda:") && error.contains("export --engine trl"),
+            "{error}"
+        );
+    }
+    let text = "model.path = \"m\"\nmodel.device = [\"cuda:1\"]\ndata.train = \"t\"";
+    assert_eq!(RunConfig::from_toml("run.toml", text, &[]).expect("one").model.device, "cuda:1");
+}
