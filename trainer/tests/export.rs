@@ -19,8 +19,8 @@ fn fixture(name: &str) -> PathBuf {
 
 fn config(run: &str, more: &str) -> RunConfig {
     let run = fixture(run);
-    let toml =
-        format!("model.path = {:?}\ndata.train = {:?}\n{more}", run.join("model"), run.join("rows.jsonl"));
+    let path = |name: &str| run.join(name).display().to_string();
+    let toml = format!("model.path = {:?}\ndata.train = {:?}\n{more}", path("model"), path("rows.jsonl"));
     RunConfig::from_toml("run.toml", &toml, &[]).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -224,6 +224,10 @@ fn arguments(config: &RunConfig, steps: usize, micro: usize) -> Value {
         more("greater_is_better", json!(checkpoint.higher_is_better()));
         more("load_best_model_at_end", json!(checkpoint.keep_best));
     }
+    if config.lora.is_some() && config.model.precision == Precision::Bf16 {
+        // Frozen weights need no master copy; PEFT keeps the adapters in single precision.
+        more("model_init_kwargs", json!({"dtype": "bfloat16"}));
+    }
     if objective.kind == ObjectiveKind::Sft {
         more("dataset_kwargs", json!({"skip_prepare_dataset": true}));
         return all;
