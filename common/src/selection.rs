@@ -48,6 +48,9 @@ pub struct Ranked {
     /// The verifier's probability, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verifier: Option<f64>,
+    /// Standard error of its log-odds, where the verifier gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifier_spread: Option<f64>,
     /// The stage that dropped it; null for candidates that reached the last stage.
     pub dropped: Option<DropStage>,
     /// Why it stands where it stands, in words, most important first.

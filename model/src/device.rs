@@ -74,11 +74,14 @@ fn cuda(name: &str, _: usize) -> Result<Device, DeviceError> {
 #[cfg(feature = "wgpu")]
 fn wgpu(name: &str, index: Option<usize>) -> Result<Device, DeviceError> {
     use burn::tensor::{DeviceKind, DeviceType};
-    let found = Device::enumerate(DeviceType::Wgpu).into_vec().len();
-    if found == 0 || index.is_some_and(|index| index >= found) {
-        return Err(DeviceError::Absent { device: name.to_owned(), found });
+    let mut devices = Device::enumerate(DeviceType::Wgpu).into_vec();
+    let found = devices.len();
+    match index {
+        None if found > 0 => Ok(Device::wgpu(DeviceKind::DefaultDevice)),
+        // Numbers count the devices in the order they are listed in, of whatever kind each is.
+        Some(index) if index < found => Ok(devices.swap_remove(index)),
+        _ => Err(DeviceError::Absent { device: name.to_owned(), found }),
     }
-    Ok(Device::wgpu(index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)))
 }
 
 #[cfg(not(feature = "wgpu"))]

@@ -99,7 +99,8 @@ fn ranked(context: &Context<'_>, verdict: &Verdict, rank: u32, at: usize) -> Ran
         cluster: context.agreement.cluster[at],
         votes: context.agreement.votes[at],
         tests: context.tests.known_summary(at),
-        verifier: context.verifier[at],
+        verifier: context.verifier[at].map(|opinion| opinion.probability),
+        verifier_spread: context.verifier[at].and_then(|opinion| opinion.spread),
         dropped: verdict.dropped[at],
         reasons: verdict.reasons[at].clone(),
     }

@@ -161,6 +161,7 @@ fn selection(issue: &str, runs: &[Trajectory]) -> NewSelection {
             votes: Votes::default(),
             tests: None,
             verifier: None,
+            verifier_spread: None,
             dropped: None,
             reasons: vec!["agrees with 3 of 16 candidates in every changed line".to_owned(); 3],
         });

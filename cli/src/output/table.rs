@@ -166,6 +166,7 @@ mod tests {
             votes: Votes { cluster: 3, ..Votes::default() },
             tests: Some(TestSummary { regression_passed: 2, regression_broken: 1, ..TestSummary::default() }),
             verifier: None,
+            verifier_spread: None,
             dropped: (rank > 1).then_some(DropStage::EmptyPatch),
             reasons: reasons.iter().map(ToString::to_string).collect(),
         }

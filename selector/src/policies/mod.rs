@@ -9,7 +9,7 @@ mod words;
 use common::{Degraded, DropStage};
 
 use crate::{
-    agreement::Agreement, policy::Policy, pool::PreparedPool, ranker::RankerModel,
+    agreement::Agreement, evidence::Opinion, policy::Policy, pool::PreparedPool, ranker::RankerModel,
     test_evidence::TestEvidence,
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct Context<'a> {
     pub(crate) pool: &'a PreparedPool,
     pub(crate) agreement: &'a Agreement,
     pub(crate) tests: &'a TestEvidence,
-    pub(crate) verifier: &'a [Option<f64>],
+    pub(crate) verifier: &'a [Option<Opinion>],
     /// Parameters of the learned ranker; `None` for those shipped.
     pub(crate) model: Option<&'a RankerModel>,
 }

@@ -116,7 +116,7 @@ fn threshold(race: &mut Race, context: &Context<'_>) {
     if !any_score(race, context) {
         return;
     }
-    let likely = |at: usize| context.verifier[at].is_none_or(|probability| probability > THRESHOLD);
+    let likely = |at: usize| context.verifier[at].is_none_or(|opinion| opinion.probability > THRESHOLD);
     race.keep_any(DropStage::Verifier, &scores(context), likely, |at| {
         format!("verifier {}, the threshold is {THRESHOLD}", score(context, at))
     });
@@ -177,11 +177,11 @@ fn length(race: &mut Race, context: &Context<'_>, end: Length) {
 
 /// Sort keys: unscored candidates behind all scored ones.
 fn scores(context: &Context<'_>) -> Vec<f64> {
-    context.verifier.iter().map(|score| score.unwrap_or(-1.0)).collect()
+    context.verifier.iter().map(|opinion| opinion.map_or(-1.0, |opinion| opinion.probability)).collect()
 }
 
 fn score(context: &Context<'_>, at: usize) -> String {
-    context.verifier[at].map_or_else(|| "unknown".to_owned(), |score| format!("{score:.3}"))
+    context.verifier[at].map_or_else(|| "unknown".to_owned(), |opinion| format!("{:.3}", opinion.probability))
 }
 
 #[cfg(test)]

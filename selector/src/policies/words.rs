@@ -126,7 +126,7 @@ fn describe(context: &Context<'_>, theme: Theme, at: usize) -> String {
             )
         }
         Theme::Verifier => match context.verifier[at] {
-            Some(probability) => format!("verifier {probability:.3}"),
+            Some(opinion) => format!("verifier {:.3}", opinion.probability),
             None => "no verifier score".to_owned(),
         },
     }

@@ -3,6 +3,7 @@
 use common::TestKind;
 
 use crate::{
+    evidence::Opinion,
     facts::{Facts, Outcome, Work},
     policies::Context,
 };
@@ -59,16 +60,13 @@ pub(super) fn column(context: &Context<'_>, of: &[usize], name: &str) -> Option<
         Some(of.iter().map(|&at| context.tests.vote_of(at, kind).unwrap_or(f64::NAN)).collect())
     };
     match name {
-        "v_logit" => Some(of.iter().map(|&at| context.verifier[at].map_or(f64::NAN, logit)).collect()),
+        "v_logit" => {
+            Some(of.iter().map(|&at| context.verifier[at].map_or(f64::NAN, Opinion::logit)).collect())
+        }
         "e_regression" => vote(TestKind::Regression),
         "e_reproduction" => vote(TestKind::Reproduction),
         "e_generated" => vote(TestKind::Generated),
         "e_tampered" => Some(of.iter().map(|&at| flag(context.tests.summary(at).tampered > 0)).collect()),
         _ => None,
     }
-}
-
-/// Log-odds, cut where a verifier's certainty means no more.
-fn logit(probability: f64) -> f64 {
-    (probability / (1.0 - probability)).ln().clamp(-5.0, 5.0)
 }

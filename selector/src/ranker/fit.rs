@@ -40,8 +40,8 @@ impl Default for FitOptions {
 }
 
 /// The features of the default model. Those of the patch were found by forward and backward selection under
-/// cross-validation by instance; evidence comes after them.
-const FEATURES: [&str; 35] = [
+/// cross-validation by instance; evidence comes after them, and last what a verifier's word takes the place of.
+const FEATURES: [&str; 50] = [
     "c:x_near",
     "k:mr_atriP",
     "c:m_leq",
@@ -77,13 +77,28 @@ const FEATURES: [&str; 35] = [
     "c:e_generated",
     "c:e_tampered",
     "c:v_logit",
+    "k:v_logit",
+    "iv:c:x_near",
+    "iv:k:mr_atriP",
+    "iv:c:m_ntoken",
+    "iv:c:l_nsrc",
+    "iv:k:comratio",
+    "iv:k:l_hunks",
+    "iv:c:l_newsrc",
+    "iv:q:l_addscr",
+    "iv:c:l_addscr",
+    "iv:c:l_hunks",
+    "iv:c:t_run_passed",
+    "iv:c:t_run_failed",
+    "iv:c:t_late_errors",
+    "iv:c:t_failed_edits",
 ];
 
 /// What a weight is before any pool speaks for or against it: evidence that the public pools hardly have is believed
 /// all the same, in the direction that it must mean.
 fn prior(feature: &str) -> f64 {
     match feature {
-        "c:e_regression" => 0.4,
+        "c:e_regression" | "k:v_logit" => 0.4,
         "c:e_reproduction" => 0.5,
         "c:e_generated" => 0.1,
         "c:e_tampered" => -0.2,
@@ -174,7 +189,8 @@ impl Data {
         }
         let scales = scales(&groups, options)?;
         let priors: Vec<f64> = options.features.iter().map(|name| prior(name)).collect();
-        let weights = listwise::fit(&groups, &scales, &priors, options.l2);
+        let late: Vec<bool> = options.features.iter().map(|name| needs_verifier(name)).collect();
+        let weights = listwise::fit(&groups, &scales, &priors, &late, options.l2);
         let mut model = RankerModel::new(
             options
                 .features
@@ -188,7 +204,7 @@ impl Data {
         for held_out in 0..folds {
             let (inside, outside): (Vec<&Group>, Vec<&Group>) =
                 groups.iter().partition(|group| calibration_fold(&group.instance_id, folds) == held_out);
-            let weights = listwise::fit(&outside, &scales, &priors, options.l2);
+            let weights = listwise::fit(&outside, &scales, &priors, &late, options.l2);
             scored
                 .extend(inside.into_iter().map(|group| (group, listwise::scores(group, &scales, &weights))));
         }
@@ -230,6 +246,11 @@ fn scales(groups: &[&Group], options: &FitOptions) -> Result<Vec<Option<f64>>, F
     Ok(features.iter().enumerate().map(scale).collect())
 }
 
+/// Whether a feature is nothing without a verifier's scores.
+fn needs_verifier(name: &str) -> bool {
+    name.starts_with("iv:") || name.ends_with(":v_logit")
+}
+
 /// Whether a feature is of evidence that many pools lack.
 fn is_evidence(name: &str) -> bool {
     let column = name.rsplit(':').next().unwrap_or(name);
@@ -238,7 +259,7 @@ fn is_evidence(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use common::{Candidate, Outcome, Trajectory};
+    use common::{Candidate, Outcome, Trajectory, VerifierScore};
 
     use super::*;
     use crate::{Evidence, Policy, PolicyRequest, Pool, select_prepared};
@@ -287,6 +308,34 @@ mod tests {
         let result = select_prepared(&issues[0].pool, &Evidence::default(), &request).unwrap();
         assert!(matches!(result.chosen.as_deref(), Some("c0" | "c1")), "{result:?}");
         assert!(result.confidence.unwrap() > 0.8, "{:?}", result.confidence);
+    }
+
+    #[test]
+    fn scores_are_weighed_last_and_change_no_other_weight() {
+        let bare = issues();
+        let without = fit(&bare, &FitOptions::default()).unwrap();
+        let mut scored = issues();
+        for issue in &mut scored {
+            issue.evidence.scores = (0..5)
+                .map(|at| VerifierScore {
+                    candidate_id: format!("c{at}"),
+                    probability: Some(if at < 2 { 0.9 } else { 0.1 + 0.1 * f64::from(at) }),
+                    ..VerifierScore::default()
+                })
+                .collect();
+        }
+        let with = fit(&scored, &FitOptions::default()).unwrap();
+        let weight =
+            |model: &RankerModel, name: &str| model.features.iter().find(|f| f.name == name).unwrap().weight;
+        for feature in &without.features {
+            let (before, after) = (feature.weight, weight(&with, &feature.name));
+            if needs_verifier(&feature.name) {
+                assert_eq!(before.to_bits(), prior(&feature.name).to_bits(), "{}", feature.name);
+            } else {
+                assert_eq!(before.to_bits(), after.to_bits(), "{}", feature.name);
+            }
+        }
+        assert!(weight(&with, "c:v_logit") > 0.8, "a verifier that is right counts more");
     }
 
     #[test]

@@ -16,12 +16,51 @@ const CHUNK: usize = 64;
 /// Fits weights of standardised features by penalised maximum likelihood.
 ///
 /// Pools where all candidates resolve, or none, say nothing. Each of the others weighs the same, whatever its size.
-/// `l2` penalises half the squared
-/// distance of the weights to their priors; a weight with a prior keeps its sign.
-pub(super) fn fit(groups: &[&Group], scales: &[Option<f64>], priors: &[f64], l2: f64) -> Vec<f64> {
+/// `l2` penalises half the squared distance of the weights to their priors; a weight with a prior keeps its sign.
+/// Features that are `late` are fit after the others, which then stay as they are: with nothing to go by, late
+/// features change nothing.
+pub(super) fn fit(
+    groups: &[&Group],
+    scales: &[Option<f64>],
+    priors: &[f64],
+    late: &[bool],
+    l2: f64,
+) -> Vec<f64> {
     let pools: Vec<Pool> =
         groups.iter().filter(|group| group.is_mixed()).map(|group| Pool::of(group, scales)).collect();
-    let mut weights = optimise::minimise(priors.to_vec(), 1e-4, 300, |weights, gradient| {
+    let mut weights: Vec<f64> =
+        priors.iter().zip(late).map(|(prior, late)| if *late { 0.0 } else { *prior }).collect();
+    for turn in [false, true] {
+        if !late.contains(&turn) {
+            continue;
+        }
+        for ((weight, prior), _) in
+            weights.iter_mut().zip(priors).zip(late).filter(|(_, late)| **late == turn)
+        {
+            *weight = *prior;
+        }
+        weights = minimised(&pools, weights, priors, |at| late[at] == turn, l2);
+        for ((weight, &prior), _) in
+            weights.iter_mut().zip(priors).zip(late).filter(|(_, late)| **late == turn)
+        {
+            // What must mean something means at least not the contrary.
+            if prior != 0.0 && *weight * prior < 0.0 {
+                *weight = 0.0;
+            }
+        }
+    }
+    weights
+}
+
+/// The weights from `start` on at which the free ones are best.
+fn minimised(
+    pools: &[Pool],
+    start: Vec<f64>,
+    priors: &[f64],
+    free: impl Fn(usize) -> bool,
+    l2: f64,
+) -> Vec<f64> {
+    optimise::minimise(start, 1e-4, 300, |weights, gradient| {
         let parts: Vec<(f64, Vec<f64>)> = pools.par_chunks(CHUNK).map(|chunk| loss(chunk, weights)).collect();
         let mut total = 0.0;
         for ((slot, weight), prior) in gradient.iter_mut().zip(weights).zip(priors) {
@@ -32,15 +71,11 @@ pub(super) fn fit(groups: &[&Group], scales: &[Option<f64>], priors: &[f64], l2:
             total += part;
             optimise::add(gradient, 1.0, slope);
         }
-        total
-    });
-    for (weight, &prior) in weights.iter_mut().zip(priors) {
-        // What must mean something means at least not the contrary.
-        if prior != 0.0 && *weight * prior < 0.0 {
-            *weight = 0.0;
+        for (_, slot) in gradient.iter_mut().enumerate().filter(|(at, _)| !free(*at)) {
+            *slot = 0.0;
         }
-    }
-    weights
+        total
+    })
 }
 
 struct Pool {

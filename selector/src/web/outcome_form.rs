@@ -116,6 +116,7 @@ mod tests {
             votes: common::Votes::default(),
             tests: None,
             verifier: None,
+            verifier_spread: None,
             dropped: None,
             reasons: Vec::new(),
         };

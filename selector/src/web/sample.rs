@@ -72,6 +72,7 @@ fn ranked(
             tampered: u32::from(rank == 3),
         }),
         verifier: (rank < 4).then_some(0.9 - f64::from(rank) * 0.1),
+        verifier_spread: None,
         dropped,
         reasons: vec![
             format!("{votes} of 6 candidates make the same change"),

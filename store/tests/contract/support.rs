@@ -151,6 +151,7 @@ pub(crate) fn selection(instance_id: &str, names: &[&str], created_at: Timestamp
         votes: Votes::default(),
         tests: None,
         verifier: None,
+        verifier_spread: Some(0.25),
         dropped: None,
         reasons: vec!["because\0".to_owned()],
     };

@@ -14,7 +14,8 @@
 //!   `hastest`, `hasdoc`, `hasscr`, `onlyadd`.
 //! - signs that a patch does not apply: `l_broken` (hunks that contradict their headers), `off_base` (share of the
 //!   lines shown of the unpatched code that most of the others who show them contradict).
-//! - `t_X`: facts of the trajectory; `e_X`: test evidence; `v_logit`: the verifier's log-odds.
+//! - `t_X`: facts of the trajectory; `e_X`: test evidence; `v_logit`: the verifier's log-odds, shrunk by
+//!   their standard error.
 
 use std::cell::OnceCell;
 
@@ -179,6 +180,10 @@ impl<'a> Columns<'a> {
             "with_tests" => mean(&self.column("hastest")),
             "scratch" => mean(&self.column("hasscr")),
             "novel" => mean(&self.column("novratio")),
+            "scored" => {
+                self.column("v_logit").iter().filter(|value| value.is_finite()).count() as f64
+                    / self.len().max(1) as f64
+            }
             "empty" => 1.0 - self.len() as f64 / self.context.len().max(1) as f64,
             _ => f64::NAN,
         }

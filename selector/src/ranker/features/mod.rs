@@ -6,7 +6,7 @@
 //! - `k:` the rank within the pool, from −1.5 to 1.5, ties in the middle;
 //! - `q:` the rank squared, so that both ends stand out from the middle, from −0.5 to 1;
 //! - `iX:` another view times a property of the pool: `a` agreement, `l` agreement on places, `n` size, `e` equal
-//!   changes, `f` agreement on files.
+//!   changes, `f` agreement on files, `v` the share that a verifier scored.
 //!
 //! Unknown values stand at the pool's mean. Columns are computed when a model asks for them.
 
@@ -43,8 +43,9 @@ struct PoolProperty {
     spread: f64,
 }
 
-/// Middles and spreads over the public pools.
-const PROPERTIES: [(char, PoolProperty); 5] = [
+/// Middles and spreads over the public pools; the share that a verifier scored as it is.
+const PROPERTIES: [(char, PoolProperty); 6] = [
+    ('v', PoolProperty { name: "scored", middle: 0.0, spread: 1.0 }),
     ('a', PoolProperty { name: "agreement", middle: 0.25, spread: 0.17 }),
     ('l', PoolProperty { name: "agreement_places", middle: 0.30, spread: 0.18 }),
     ('n', PoolProperty { name: "size", middle: 2.7, spread: 0.8 }),
