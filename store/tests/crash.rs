@@ -124,6 +124,7 @@ fn selection(id: Uuid, issue: &str, members: Vec<NewMember>, created_at: Timesta
         votes: Votes::default(),
         tests: None,
         verifier: None,
+        verifier_spread: None,
         dropped: None,
         reasons: vec![],
     };

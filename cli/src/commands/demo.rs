@@ -1,12 +1,13 @@
 //! `entropo demo`: the whole system on the bundled example set.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use selector::Policy;
 use server::ConfigArgs;
 use server::config::Log;
+use verifier::Service;
 
 use crate::examples;
 use crate::input::gather::{self, EvidenceFiles};
@@ -46,12 +47,11 @@ pub fn run(args: &Args) -> Result<()> {
         let running = service::start_both(&settings, stop.clone()).await?;
         let url = service::url(running.selector.addr);
         let token = settings.auth.admin_token.expose();
-        let client = |url: &str| Client::new(url, (!token.is_empty()).then_some(token));
-        if let Some(verifier) = &running.verifier {
-            client(&service::url(verifier.addr))?.wait_until_ready(PATIENCE).await?;
-        }
-        let client = client(&url)?;
+        let client = Client::new(&url, (!token.is_empty()).then_some(token))?;
         client.wait_until_ready(PATIENCE).await?;
+        if let Some(verifier) = &running.verifier {
+            warm(&verifier.service).await;
+        }
         pick(&client).await?;
         let database = settings.database.redacted();
         let mut out = std::io::stdout();
@@ -63,6 +63,15 @@ pub fn run(args: &Args) -> Result<()> {
         }
         running.wait().await
     })
+}
+
+/// Waits until the active model scores, so that the tables have its word; without it they say what is missing.
+async fn warm(verifier: &Service) {
+    let started = Instant::now();
+    let works = || verifier.registry.find(None).is_ok_and(|model| model.is_working());
+    while !works() && started.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Sends the example set, issue by issue, and prints what comes back.
