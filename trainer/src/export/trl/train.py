@@ -22,9 +22,10 @@ RUN = json.loads((HERE / "run.json").read_text())
 OBJECTIVE = RUN["objective"]
 
 
-def lines(name):
+def rows(name):
+    """Rows, kept on disk in this folder; every process finds what one of them adds to them."""
     path = HERE / name
-    return [json.loads(line) for line in path.open()] if path.exists() else []
+    return Dataset.from_json(str(path), cache_dir=str(HERE / "cache")) if path.exists() else None
 
 
 def rate(step):
@@ -106,7 +107,7 @@ class Exported:
         return dataset
 
     def _get_train_sampler(self, *args):
-        self.plan = lines("steps.jsonl")
+        self.plan = [json.loads(line) for line in (HERE / "steps.jsonl").open()]
         return Order(self.plan)
 
     def create_scheduler(self, num_training_steps, optimizer=None):
@@ -298,12 +299,10 @@ def build(out, model=None, reference=None, cpu=False, processes=None):
     reference = reference or RUN["reference"]
     if reference:
         more["ref_model"] = AutoModelForCausalLM.from_pretrained(reference, dtype=torch.float32)
-    evaluation = lines("eval.jsonl")
-    if evaluation:
-        more["eval_dataset"] = Dataset.from_list(evaluation)
+    more["eval_dataset"] = rows("eval.jsonl")
     if RUN["patience"]:
         more["callbacks"] = [EarlyStoppingCallback(RUN["patience"], RUN["min_delta"])]
-    return trainer(model=path, args=config(**arguments), train_dataset=Dataset.from_list(lines("train.jsonl")), processing_class=tokenizer, **more)
+    return trainer(model=path, args=config(**arguments), train_dataset=rows("train.jsonl"), processing_class=tokenizer, **more)
 
 
 def main():
