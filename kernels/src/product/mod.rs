@@ -27,8 +27,9 @@ use tile::{Finish, Target, VECTORS};
 
 use crate::simd;
 
-/// Terms that are summed up before they are added to the result. A packed strip of so many fits the second-level cache.
-const DEPTH: usize = 2048;
+/// Terms that are summed up before they are added to the result: more of them would be a little faster, and make the
+/// rounding of long sums worse. A packed strip of so many fits the second-level cache.
+const DEPTH: usize = 512;
 
 /// Multiply-adds below which a product is not worth sharing out: some tens of microseconds.
 const SHARED: usize = 1 << 20;
