@@ -7,6 +7,7 @@ use selector::http::{Settings, start};
 use server::{
     ConfigArgs,
     config::{Sources, load},
+    health,
     serve::stop_signal,
     telemetry,
 };
@@ -18,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Ask the service that runs on this machine with this configuration whether it is ready, and stop: 0 when it is
+    #[arg(long)]
+    health: bool,
 }
 
 #[tokio::main]
@@ -39,6 +43,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let settings = loaded.config;
+    if args.health {
+        writeln!(std::io::stdout(), "{}", health::ask(settings.http.bind)?)?;
+        return Ok(());
+    }
     telemetry::init(&settings.log)?;
     let stop = CancellationToken::new();
     let running = start(&settings, None, stop.clone()).await?;

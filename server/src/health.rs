@@ -1,6 +1,18 @@
-//! `/livez`, which never waits for anything, and `/readyz`, which asks what the service depends on.
+//! `/livez`, which never waits for anything, `/readyz`, which asks what the service depends on, and `/startupz`, which
+//! tells whether it was ever ready.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod ask;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+pub use ask::{AskError, ask};
 
 use async_trait::async_trait;
 use axum::{Json, extract::State};
@@ -27,13 +39,16 @@ pub trait Probe: Send + Sync {
 struct Readiness {
     probes: Arc<[Arc<dyn Probe>]>,
     stopping: CancellationToken,
+    /// Whether every check has passed once.
+    started: Arc<AtomicBool>,
 }
 
 pub(crate) fn routes(probes: Vec<Arc<dyn Probe>>, stopping: CancellationToken) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(livez))
         .routes(routes!(readyz))
-        .with_state(Readiness { probes: probes.into(), stopping })
+        .routes(routes!(startupz))
+        .with_state(Readiness { probes: probes.into(), stopping, started: Arc::default() })
 }
 
 /// The process runs.
@@ -65,25 +80,58 @@ async fn livez() -> Json<Live> {
     (status = 503, description = "Something it depends on does not answer, or it is stopping.", body = Ready),
 ))]
 async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, Json<Ready>) {
-    let checks = readiness.probes.iter().map(|probe| async {
-        let answer = match tokio::time::timeout(PROBE_TIMEOUT, probe.check()).await {
-            Ok(Ok(())) => "ok",
-            Ok(Err(cause)) => {
-                tracing::warn!(probe = probe.name(), cause, "not ready");
-                "failed"
-            }
-            Err(_) => {
-                tracing::warn!(probe = probe.name(), "not ready: no answer in {PROBE_TIMEOUT:?}");
-                "no answer"
-            }
-        };
-        (probe.name(), answer)
-    });
-    let mut checks: BTreeMap<_, _> = join_all(checks).await.into_iter().collect();
-    if readiness.stopping.is_cancelled() {
-        checks.insert("service", "stopping");
+    answer(readiness.check().await)
+}
+
+/// Whether the service has started
+///
+/// Once `/readyz` could succeed this does for good, so that a probe for the start may be patient with a large model
+/// while that for readiness is not.
+#[utoipa::path(get, path = "/startupz", tag = "health", responses(
+    (status = 200, description = "It has been ready.", body = Ready),
+    (status = 503, description = "It has not been ready yet.", body = Ready),
+))]
+async fn startupz(State(readiness): State<Readiness>) -> (StatusCode, Json<Ready>) {
+    if readiness.started.load(Ordering::Relaxed) {
+        return answer(BTreeMap::new());
     }
-    let ready = checks.values().all(|answer| *answer == "ok");
+    answer(readiness.check().await)
+}
+
+fn answer(checks: BTreeMap<&'static str, &'static str>) -> (StatusCode, Json<Ready>) {
+    let ready = passed(&checks);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready, checks }))
+}
+
+fn passed(checks: &BTreeMap<&'static str, &'static str>) -> bool {
+    checks.values().all(|answer| *answer == "ok")
+}
+
+impl Readiness {
+    /// Asks everything; remembers when all of it answered.
+    async fn check(&self) -> BTreeMap<&'static str, &'static str> {
+        let checks = self.probes.iter().map(|probe| async {
+            let answer = match tokio::time::timeout(PROBE_TIMEOUT, probe.check()).await {
+                Ok(Ok(())) => "ok",
+                Ok(Err(cause)) => {
+                    tracing::warn!(probe = probe.name(), cause, "not ready");
+                    "failed"
+                }
+                Err(_) => {
+                    tracing::warn!(probe = probe.name(), "not ready: no answer in {PROBE_TIMEOUT:?}");
+                    "no answer"
+                }
+            };
+            (probe.name(), answer)
+        });
+        let mut checks: BTreeMap<_, _> = join_all(checks).await.into_iter().collect();
+        if passed(&checks) {
+            self.started.store(true, Ordering::Relaxed);
+        }
+        if self.stopping.is_cancelled() {
+            checks.insert("service", "stopping");
+        }
+        checks
+    }
 }

@@ -59,7 +59,8 @@ fn hint(error: &io::Error) -> &'static str {
 
 /// Opens the store.
 pub async fn open(database: &Database) -> Result<Arc<dyn Store>, StartError> {
-    let opened = connect(&database.url, &ConnectOptions::default()).await;
+    let address = database.address().map_err(|error| StartError::Other(error.to_string()))?;
+    let opened = connect(&address, &ConnectOptions::default()).await;
     opened.map_err(|source| StartError::Store { url: database.redacted(), source })
 }
 

@@ -139,7 +139,9 @@ fn log(status: u16, took: Duration, route: &str) {
         500.. => tracing::warn!(status, ms, "answered"),
         499 => tracing::info!(status, ms, "client left"),
         // Probes come every few seconds and say nothing while they succeed.
-        _ if matches!(route, "/livez" | "/readyz" | "/metrics") => tracing::debug!(status, ms, "answered"),
+        _ if matches!(route, "/livez" | "/readyz" | "/startupz" | "/metrics") => {
+            tracing::debug!(status, ms, "answered");
+        }
         _ => tracing::info!(status, ms, "answered"),
     }
 }

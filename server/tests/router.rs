@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -208,6 +208,32 @@ async fn readiness_names_what_is_missing_and_liveness_does_not_care() {
     assert_eq!(send(&app, fetch("/readyz")).await.status(), 503);
 }
 
+/// Fails until it is told otherwise.
+struct Slow(AtomicBool);
+
+#[async_trait]
+impl Probe for Slow {
+    fn name(&self) -> &'static str {
+        "model"
+    }
+    async fn check(&self) -> Result<(), String> {
+        if self.0.load(Ordering::SeqCst) { Ok(()) } else { Err("warming up".to_owned()) }
+    }
+}
+
+#[tokio::test]
+async fn what_has_started_stays_started() {
+    let model = Arc::new(Slow(AtomicBool::new(false)));
+    let probes = vec![Arc::clone(&model) as Arc<dyn Probe>];
+    let app = stack(OpenApiRouter::from(service()), Edge { probes, ..edge() });
+    let status = async |path: &str| send(&app, fetch(path)).await.status().as_u16();
+    assert_eq!((status("/startupz").await, status("/readyz").await), (503, 503));
+    model.0.store(true, Ordering::SeqCst);
+    assert_eq!(status("/startupz").await, 200);
+    model.0.store(false, Ordering::SeqCst);
+    assert_eq!((status("/startupz").await, status("/readyz").await), (200, 503));
+}
+
 #[tokio::test]
 async fn metrics_have_the_route_and_not_the_path() {
     let app = app();
@@ -259,7 +285,7 @@ async fn tokens_are_asked_for_and_their_scopes_hold() {
     assert_eq!(status(order(r#"{"items": []}"#), "Bearer root").await, 201);
     assert_eq!(status(fetch("/page"), "Basic bWU6cm9vdA==").await, 200);
     assert_eq!(send(&app, fetch("/metrics")).await.status(), 401);
-    for open in ["/livez", "/readyz", "/openapi.json", "/docs"] {
+    for open in ["/livez", "/readyz", "/startupz", "/openapi.json", "/docs"] {
         assert_eq!(send(&app, fetch(open)).await.status(), 200, "{open}");
     }
 }

@@ -6,6 +6,7 @@ use clap::Parser;
 use server::{
     ConfigArgs,
     config::{Sources, load},
+    health,
     serve::stop_signal,
     telemetry,
 };
@@ -22,6 +23,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Ask the service that runs on this machine with this configuration whether it is ready, and stop: 0 when it is
+    #[arg(long)]
+    health: bool,
 }
 
 #[tokio::main]
@@ -43,6 +47,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let settings = loaded.config;
+    if args.health {
+        writeln!(std::io::stdout(), "{}", health::ask(settings.http.bind)?)?;
+        return Ok(());
+    }
     telemetry::init(&settings.log)?;
     let stop = CancellationToken::new();
     let running = start(&settings, stop.clone()).await?;

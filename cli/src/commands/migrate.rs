@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
     let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(()) };
     let states = service::runtime()?.block_on(async {
         let options = ConnectOptions { on_pending: OnPending::Ignore, ..ConnectOptions::default() };
-        let store = connect(&settings.database.url, &options)
+        let store = connect(&settings.database.address()?, &options)
             .await
             .with_context(|| format!("cannot open the database {}", settings.database.redacted()))?;
         let states = if args.status { store.migrations().await } else { store.migrate().await };

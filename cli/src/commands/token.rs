@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<()> {
         &args.action;
     let Some(settings) = service::settings(config, &Settings::default())? else { return Ok(()) };
     service::runtime()?.block_on(async {
-        let store = connect(&settings.database.url, &ConnectOptions::default())
+        let store = connect(&settings.database.address()?, &ConnectOptions::default())
             .await
             .with_context(|| format!("cannot open the database {}", settings.database.redacted()))?;
         let done = act(&args.action, &store).await;

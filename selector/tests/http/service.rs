@@ -18,7 +18,7 @@ use crate::support::request;
 fn settings(folder: &tempfile::TempDir) -> Settings {
     let mut settings = Settings::default();
     settings.http.bind.set_port(0);
-    settings.database = Database { url: format!("sqlite://{}", folder.path().join("entropo.db").display()) };
+    settings.database = Database::at(format!("sqlite://{}", folder.path().join("entropo.db").display()));
     settings
 }
 

@@ -10,6 +10,8 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use super::variables;
+
 /// The file that is read without being asked for.
 const DEFAULT_FILE: &str = "entropo.toml";
 
@@ -70,6 +72,32 @@ pub enum ConfigError {
         /// Line, column and what was expected.
         message: String,
     },
+    /// A file that a variable names cannot be read.
+    #[error("{name}: cannot read {}", path.display())]
+    ValueFile {
+        /// The variable.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that a variable names holds nothing.
+    #[error("{name}: {} is empty; put the value into it", path.display())]
+    EmptyValueFile {
+        /// The variable.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A variable holds a value and another one names a file with it.
+    #[error("{name} and {file} are both set; leave one of them out")]
+    Twice {
+        /// The variable with the value.
+        name: String,
+        /// The one with the file.
+        file: String,
+    },
     /// A key that no table has.
     #[error("{origin}: there is no key `{key}`{hint}")]
     UnknownKey {
@@ -95,7 +123,8 @@ pub enum ConfigError {
 /// Fills a configuration: `defaults`, then the file, then variables, then overrides.
 ///
 /// `T` must serialise every key (no `skip_serializing_if`): the serialised defaults are the list of known keys.
-/// The key `limits.encoded_body` is the variable `ENTROPO_LIMITS_ENCODED_BODY`.
+/// The key `limits.encoded_body` is the variable `ENTROPO_LIMITS_ENCODED_BODY`, or the text of the file that
+/// `ENTROPO_LIMITS_ENCODED_BODY_FILE` names.
 pub fn load<T: Serialize + DeserializeOwned>(
     defaults: &T,
     sources: &Sources,
@@ -117,12 +146,8 @@ pub fn load<T: Serialize + DeserializeOwned>(
             origins.insert(key, origin.clone());
         }
     }
-    let variables = known.keys().filter_map(|key| {
-        let name = format!("ENTROPO_{}", key.replace('.', "_").to_uppercase());
-        let value = sources.env.get(&name)?.clone();
-        Some(Override { key: key.clone(), value, origin: name })
-    });
-    for given in variables.chain(sources.overrides.iter().cloned()) {
+    let variables = variables::given(known.keys(), &sources.env)?;
+    for given in variables.into_iter().chain(sources.overrides.iter().cloned()) {
         check_known(&known, &given.key, &given.origin)?;
         let value = parse_like(&known[&given.key], &given)?;
         set(&mut tree, &given.key, value);
@@ -275,7 +300,7 @@ mod tests {
     fn defaults() -> Example {
         Example {
             http: Http { bind: "127.0.0.1:8080".parse().unwrap() },
-            database: Database { url: "sqlite://entropo.db".into() },
+            database: Database::at("sqlite://entropo.db"),
             auth: Auth::default(),
             limits: Limits::default(),
             log: Log::default(),

@@ -7,6 +7,7 @@ mod args;
 mod layers;
 mod tables;
 mod units;
+mod variables;
 
 pub use args::ConfigArgs;
 pub use layers::{ConfigError, Loaded, Override, Sources, load};

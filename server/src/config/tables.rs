@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Secret, Span};
+use super::{ByteSize, ConfigError, Secret, Span};
 
 /// `[http]`: where the service listens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,9 +21,37 @@ pub struct Database {
     /// `sqlite://PATH`, `sqlite::memory:` or `postgres://USER:PASSWORD@HOST/NAME`; the password never prints.
     #[serde(serialize_with = "without_password")]
     pub url: String,
+    /// The password for a PostgreSQL whose URL has none; empty for none.
+    pub password: Secret,
 }
 
 impl Database {
+    /// A database whose URL says everything.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { url: url.into(), password: Secret::default() }
+    }
+
+    /// The URL to connect to, with the password; do not print it.
+    pub fn address(&self) -> Result<String, ConfigError> {
+        if self.password.is_empty() {
+            return Ok(self.url.clone());
+        }
+        let wrong = |message: &str| ConfigError::BadValue {
+            key: "database.password".to_owned(),
+            origin: "configuration".to_owned(),
+            message: message.to_owned(),
+        };
+        if !self.url.starts_with("postgres://") && !self.url.starts_with("postgresql://") {
+            return Err(wrong("only a `postgres://` database has a password"));
+        }
+        if self.redacted() != self.url {
+            return Err(wrong("`database.url` holds a password already; leave one of them out"));
+        }
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        let password: String = form_urlencoded::byte_serialize(self.password.expose().as_bytes()).collect();
+        Ok(format!("{}{separator}password={password}", self.url))
+    }
+
     /// The URL with the password hidden, for messages.
     pub fn redacted(&self) -> String {
         redact(&self.url)
@@ -32,7 +60,8 @@ impl Database {
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").field("url", &self.redacted()).finish()
+        let url = self.redacted();
+        f.debug_struct("Database").field("url", &url).field("password", &self.password).finish()
     }
 }
 
@@ -176,6 +205,27 @@ mod tests {
         );
         assert_eq!(redact("sqlite://data/entropo.db"), "sqlite://data/entropo.db");
         assert_eq!(redact("postgres://u@h/db"), "postgres://u@h/db");
+    }
+
+    #[test]
+    fn a_password_of_its_own_joins_the_url() {
+        let address = |url: &str, password: &str| {
+            let database = Database { url: url.into(), password: Secret::new(password) };
+            assert!(!format!("{database:?}").contains("hunter"), "{database:?}");
+            database.address().map_err(|error| error.to_string())
+        };
+        let joined = |url: &str| address(url, "hunter&2 +%");
+        assert_eq!(joined("postgres://u@h/db").unwrap(), "postgres://u@h/db?password=hunter%262+%2B%25");
+        assert_eq!(joined("postgres://h/db?x=1").unwrap(), "postgres://h/db?x=1&password=hunter%262+%2B%25");
+        assert_eq!(address("postgres://u:p@h/db", "").unwrap(), "postgres://u:p@h/db");
+        for (url, words) in [
+            ("postgres://u:p@h/db", "holds a password already"),
+            ("postgres://h/db?password=p", "holds a password already"),
+            ("sqlite://entropo.db", "only a `postgres://`"),
+        ] {
+            let message = joined(url).unwrap_err();
+            assert!(message.contains(words) && message.contains("database.password"), "{message}");
+        }
     }
 
     #[test]

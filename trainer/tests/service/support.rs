@@ -60,7 +60,7 @@ pub(crate) fn place() -> (tempfile::TempDir, Settings) {
     std::fs::write(at("secret"), "s").unwrap();
     let mut settings = Settings::default();
     settings.http.bind.set_port(0);
-    settings.database = Database { url: format!("sqlite://{}", at("store.db").display()) };
+    settings.database = Database::at(format!("sqlite://{}", at("store.db").display()));
     let trainer = &mut settings.trainer;
     trainer.runs = at("runs");
     trainer.data_roots = vec![at("data")];

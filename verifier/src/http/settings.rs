@@ -31,7 +31,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             http: Http { bind: ([127, 0, 0, 1], 8082).into() },
-            database: Database { url: "sqlite://entropo-data/entropo.db".to_owned() },
+            database: Database::at("sqlite://entropo-data/entropo.db"),
             auth: Auth::default(),
             limits: Limits::default(),
             log: Log::default(),

@@ -39,7 +39,7 @@ impl Loader for Slow {
 fn settings(active: &str) -> Settings {
     let mut settings = Settings::default();
     settings.http.bind.set_port(0);
-    settings.database = Database { url: "sqlite::memory:".to_owned() };
+    settings.database = Database::at("sqlite::memory:");
     active.clone_into(&mut settings.models.active);
     settings
 }

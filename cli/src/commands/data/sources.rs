@@ -74,7 +74,7 @@ impl Source {
     pub(super) fn of_store(settings: &Settings) -> Result<Self> {
         let runtime = service::runtime()?;
         let (store, labelled) = runtime.block_on(async {
-            let store = connect(&settings.database.url, &ConnectOptions::default())
+            let store = connect(&settings.database.address()?, &ConnectOptions::default())
                 .await
                 .with_context(|| format!("cannot open the database {}", settings.database.redacted()))?;
             let issues: Vec<_> = labelled_issues(store.as_ref()).try_collect().await?;

@@ -16,7 +16,7 @@ use crate::service::Settings;
 
 /// Opens the configured database.
 pub(super) async fn open(settings: &Settings) -> Result<Arc<dyn Store>> {
-    connect(&settings.database.url, &ConnectOptions::default())
+    connect(&settings.database.address()?, &ConnectOptions::default())
         .await
         .with_context(|| format!("cannot open the database {}", settings.database.redacted()))
 }
