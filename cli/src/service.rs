@@ -33,6 +33,15 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
 }
 
+/// Runs services until they have stopped, and sends what is left of their traces.
+pub fn run(services: impl Future<Output = Result<()>>) -> Result<()> {
+    runtime()?.block_on(async {
+        let ended = services.await;
+        telemetry::shutdown().await;
+        ended
+    })
+}
+
 /// A token that is cancelled when the process is asked to end.
 pub fn until_asked() -> CancellationToken {
     let stop = CancellationToken::new();
@@ -51,13 +60,13 @@ pub async fn start_selector(
     scorer: Option<Arc<dyn Scorer>>,
     stop: CancellationToken,
 ) -> Result<selector::http::Running> {
-    telemetry::init(&settings.log)?;
+    telemetry::init(&settings.log, &settings.telemetry, "entropo-selector")?;
     Ok(selector::http::start(&settings.selector(), scorer, stop).await?)
 }
 
 /// Starts the verifier; it stops when the token is cancelled.
 pub async fn start_verifier(settings: &Settings, stop: CancellationToken) -> Result<verifier::http::Running> {
-    telemetry::init(&settings.log)?;
+    telemetry::init(&settings.log, &settings.telemetry, "entropo-verifier")?;
     Ok(verifier::http::start(&settings.verifier(), stop).await?)
 }
 
@@ -115,7 +124,7 @@ pub async fn start_both(settings: &Settings, stop: CancellationToken) -> Result<
 
 /// Starts the trainer; it stops when the token is cancelled.
 pub async fn start_trainer(settings: &Settings, stop: CancellationToken) -> Result<trainer::http::Running> {
-    telemetry::init(&settings.log)?;
+    telemetry::init(&settings.log, &settings.telemetry, "entropo-trainer")?;
     Ok(trainer::http::start(&settings.trainer(), Arc::new(trainer::engine::Native), stop).await?)
 }
 

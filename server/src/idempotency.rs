@@ -23,6 +23,7 @@ use crate::{
     auth::Caller,
     body,
     problem::{Kind, Problem},
+    trace,
 };
 
 /// The request header.
@@ -118,7 +119,7 @@ pub async fn idempotent(
         return next.run(request).await;
     }
     // In its own task: when the client leaves, only the waiting ends.
-    match tokio::spawn(with_key(store, request, next)).await {
+    match trace::spawn(with_key(store, request, next)).await {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.into_response(),
         Err(error) => Problem::internal(&error).into_response(),
@@ -139,8 +140,7 @@ async fn with_key(
     let (parts, bytes) = body::read(request).await?;
     let claim = Claim { scope, key, body_hash: *blake3::hash(&bytes).as_bytes() };
     let unavailable = |cause: String| {
-        tracing::error!(cause, "idempotency keys cannot be stored");
-        Problem::new(Kind::Unavailable, "the idempotency key cannot be checked just now")
+        Problem::new(Kind::Unavailable, "the idempotency key cannot be checked just now").with_cause(cause)
     };
 
     let held = match store.claim(&claim).await.map_err(unavailable)? {

@@ -23,6 +23,7 @@ pub mod stack;
 pub mod stored;
 mod strict;
 pub mod telemetry;
+pub mod trace;
 
 pub use config::{ByteSize, ConfigArgs, Secret, Span};
 pub use extract::{Json, Path, Query};

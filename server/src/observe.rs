@@ -12,9 +12,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderName, HeaderValue, Method, header};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 
-use crate::{metrics, problem::Problem};
+use crate::{
+    metrics,
+    problem::{Cause, Problem},
+    trace::{self, TraceParent},
+};
 
 /// Header of the request id, taken from the client or made here.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,24 +50,35 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     let method = method_label(request.method());
     // The template, never the path: label values must stay few.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let trace = request
-        .headers()
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .and_then(TraceParent::parse);
-    let span = tracing::info_span!(
-        "request",
-        id = id.as_str(),
-        method,
-        route,
-        trace_id = trace.map(|trace| trace.trace_id),
-        parent_id = trace.map(|trace| trace.parent_id),
-    );
+    let caller = TraceParent::of(request.headers());
+    // At the level of errors, so that lines of every level have the request's id.
+    let span = if is_quiet(&route) {
+        // The target keeps probes, which come every few seconds, out of the traces.
+        tracing::error_span!(target: "probe", "request", request_id = id.as_str(), method, route, trace_id = Empty)
+    } else {
+        tracing::error_span!(
+            "request",
+            otel.kind = "server",
+            request_id = id.as_str(),
+            method,
+            route,
+            trace_id = Empty,
+        )
+    };
+    trace::adopt(&span, caller);
+    trace::rename(&span, &format!("{method} {route}"));
+    trace::attribute(&span, "http.request.method", method);
+    trace::attribute(&span, "http.route", route.clone());
 
-    let mut seen = Seen { started: Instant::now(), method, route, status: None, span: span.clone() };
+    let mut seen =
+        Seen { started: Instant::now(), method, route, status: None, cause: None, span: span.clone() };
     metrics::in_flight(1.0);
-    let response = next.run(request).instrument(span).await;
+    let response = trace::with_caller(caller, next.run(request)).instrument(span).await;
     seen.status = Some(response.status().as_u16());
+    if response.status().is_server_error() {
+        let problem = response.extensions().get().map(|problem: &Problem| problem.for_log().to_owned());
+        seen.cause = problem.or_else(|| response.extensions().get().map(|Cause(cause)| cause.clone()));
+    }
     drop(seen);
     finish(response, &id)
 }
@@ -118,6 +133,8 @@ struct Seen {
     method: &'static str,
     route: String,
     status: Option<u16>,
+    /// Why it failed, where it did.
+    cause: Option<String>,
     span: tracing::Span,
 }
 
@@ -129,21 +146,28 @@ impl Drop for Seen {
         let status = self.status.unwrap_or(499);
         metrics::finished(self.method, &self.route, status, took);
         let _entered = self.span.enter();
-        log(status, took, &self.route);
+        trace::attribute(&self.span, "http.response.status_code", i64::from(status));
+        log(status, took, &self.route, self.cause.as_deref());
     }
 }
 
-fn log(status: u16, took: Duration, route: &str) {
+/// One line for each request, and no other for one that failed.
+fn log(status: u16, took: Duration, route: &str, cause: Option<&str>) {
     let ms = (took.as_secs_f64() * 1e5).round() / 1e2;
     match status {
-        500.. => tracing::warn!(status, ms, "answered"),
+        // Whoever is told to come again is not told of a failure.
+        503 if is_quiet(route) => tracing::debug!(status, ms, "not ready"),
+        503 => tracing::warn!(status, ms, cause, "unavailable"),
+        500.. => tracing::error!(status, ms, cause, "request failed"),
         499 => tracing::info!(status, ms, "client left"),
-        // Probes come every few seconds and say nothing while they succeed.
-        _ if matches!(route, "/livez" | "/readyz" | "/startupz" | "/metrics") => {
-            tracing::debug!(status, ms, "answered");
-        }
+        _ if is_quiet(route) => tracing::debug!(status, ms, "answered"),
         _ => tracing::info!(status, ms, "answered"),
     }
+}
+
+/// Probes come every few seconds and say nothing while they succeed.
+fn is_quiet(route: &str) -> bool {
+    matches!(route, "/livez" | "/readyz" | "/startupz" | "/metrics")
 }
 
 fn method_label(method: &Method) -> &'static str {
@@ -159,54 +183,9 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The caller's place in a distributed trace (W3C Trace Context, version 00).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TraceParent<'a> {
-    trace_id: &'a str,
-    parent_id: &'a str,
-}
-
-impl<'a> TraceParent<'a> {
-    fn parse(header: &'a str) -> Option<Self> {
-        let hex = |part: &str, len: usize| {
-            part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        };
-        let nonzero = |part: &str| part.bytes().any(|b| b != b'0');
-        let mut parts = header.split('-');
-        let (version, trace_id, parent_id, flags) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        // Later versions may append fields; 00 may not, and ff is forbidden.
-        let well_formed = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-        let known = hex(trace_id, 32)
-            && nonzero(trace_id)
-            && hex(parent_id, 16)
-            && nonzero(parent_id)
-            && hex(flags, 2);
-        (well_formed && known).then_some(Self { trace_id, parent_id })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn traceparent_is_checked() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let parsed = TraceParent::parse(good).unwrap();
-        assert_eq!(parsed.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(parsed.parent_id, "00f067aa0ba902b7");
-        for bad in [
-            "",
-            "00-4bf9-00f0-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-        ] {
-            assert_eq!(TraceParent::parse(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn only_harmless_request_ids_are_taken_over() {

@@ -41,6 +41,29 @@ pub struct Problem {
     request_id: Option<String>,
     #[serde(skip)]
     retry_after: Option<u32>,
+    /// For the log alone.
+    #[serde(skip)]
+    cause: Option<Box<str>>,
+}
+
+/// Why a response is an error, as an extension of one that is no [`Problem`], such as a page. The log has it.
+#[derive(Debug, Clone)]
+pub struct Cause(pub String);
+
+/// An error with its causes: the outermost one often says little more than "client error".
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// One field at fault.
@@ -72,6 +95,7 @@ impl Problem {
             errors: Vec::new(),
             request_id: None,
             retry_after: kind.retry_after(),
+            cause: None,
         }
     }
 
@@ -92,10 +116,28 @@ impl Problem {
         Self::new(Kind::NotFound, detail)
     }
 
-    /// A failure on our side. The cause goes to the log, not to the client.
-    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "request failed");
+    /// A failure on our side. The error and its causes go to the log, in the one line that each failed request has
+    /// there, and not to the client.
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        Self::broken(chain(error))
+    }
+
+    /// The same where there is no error, only words for what went wrong.
+    pub fn broken(cause: impl Into<Box<str>>) -> Self {
         Self::new(Kind::Internal, "something went wrong here; the request id finds it in the service's log")
+            .with_cause(cause)
+    }
+
+    /// The same with what the log says and the client does not need to know.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<Box<str>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// What the log says of it: the cause where there is one, else what the client is told.
+    pub(crate) fn for_log(&self) -> &str {
+        self.cause.as_deref().unwrap_or(&self.detail)
     }
 
     /// The same with one more field at fault.

@@ -114,5 +114,5 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
 fn panicked(panic: &(dyn Any + Send)) -> Response {
     let text =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Problem::internal(&format_args!("panic: {}", text.unwrap_or("without a message"))).into_response()
+    Problem::broken(format!("panic: {}", text.unwrap_or("without a message"))).into_response()
 }

@@ -10,6 +10,7 @@ use crate::{
     auth::{Scope, TokenHash, TokenRecord, TokenStore},
     health::Probe,
     idempotency::{Claim, Claimed, Held, IdempotencyStore, StoredResponse},
+    problem::chain,
 };
 
 /// How long a request may hold a key before another may take it over: longer than any request runs.
@@ -109,8 +110,7 @@ pub fn problem(error: StoreError) -> Problem {
         StoreError::Conflict { .. } => Problem::new(Kind::Conflict, error.to_string()),
         StoreError::Invalid { field, detail } => Problem::field(field, detail),
         StoreError::Unavailable { .. } => {
-            tracing::error!(%error, "the store does not answer");
-            Problem::new(Kind::Unavailable, "the database does not answer")
+            Problem::new(Kind::Unavailable, "the database does not answer").with_cause(chain(&error))
         }
         StoreError::Corrupt { .. } | StoreError::Failed { .. } => Problem::internal(&error),
     }

@@ -54,13 +54,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{}", health::ask(settings.http.bind)?)?;
         return Ok(());
     }
-    telemetry::init(&settings.log)?;
+    telemetry::init(&settings.log, &settings.telemetry, "entropo-trainer")?;
     let stop = CancellationToken::new();
     let running = start(&settings, Arc::new(Native), stop.clone()).await?;
     tokio::spawn(async move {
         stop_signal().await;
         stop.cancel();
     });
-    running.wait().await?;
-    Ok(())
+    let ended = running.wait().await;
+    telemetry::shutdown().await;
+    Ok(ended?)
 }

@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<()> {
 
 fn selector(config: &ConfigArgs) -> Result<()> {
     let Some(settings) = service::settings(config, &Settings::default())? else { return Ok(()) };
-    service::runtime()?.block_on(async {
+    service::run(async {
         let running = service::start_selector(&settings, None, service::until_asked()).await?;
         let (url, database) = (service::url(running.addr), settings.database.redacted());
         say(&format!("selector at {url} on {database}; Ctrl-C stops it"));
@@ -67,7 +67,7 @@ fn selector(config: &ConfigArgs) -> Result<()> {
 
 fn trainer(config: &ConfigArgs) -> Result<()> {
     let Some(settings) = service::settings(config, &Settings::of_trainer())? else { return Ok(()) };
-    service::runtime()?.block_on(async {
+    service::run(async {
         let running = service::start_trainer(&settings, service::until_asked()).await?;
         let (url, workers) = (service::url(running.addr), settings.trainer.workers);
         say(&format!("trainer at {url} with {workers} workers; Ctrl-C stops it"));
@@ -77,7 +77,7 @@ fn trainer(config: &ConfigArgs) -> Result<()> {
 
 fn verifier(config: &ConfigArgs) -> Result<()> {
     let Some(settings) = service::settings(config, &Settings::of_verifier())? else { return Ok(()) };
-    service::runtime()?.block_on(async {
+    service::run(async {
         let running = service::start_verifier(&settings, service::until_asked()).await?;
         let (url, model) =
             (service::url(running.addr), running.service.registry.table().aliases.active.clone());

@@ -1,7 +1,7 @@
 //! `entropo up`: every service in one process.
 
 use anyhow::Result;
-use server::ConfigArgs;
+use server::{ConfigArgs, telemetry};
 
 use crate::output::progress::say;
 use crate::service::{self, Settings};
@@ -27,7 +27,9 @@ pub struct Args {
 /// Runs until the process is asked to end.
 pub fn run(args: &Args) -> Result<()> {
     let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(()) };
-    service::runtime()?.block_on(async {
+    service::run(async {
+        // One process, one name: the services in it are told apart by their routes.
+        telemetry::init(&settings.log, &settings.telemetry, "entropo")?;
         let stop = service::until_asked();
         let running = service::start_both(&settings, stop.clone()).await?;
         let trainer = service::start_trainer_beside(&settings, running.verifier.as_ref(), stop.clone()).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use selector::http::{SelectionSettings, VerifierSettings};
 use serde::{Deserialize, Serialize};
-use server::config::{Auth, Database, Http, Limits, Log};
+use server::config::{Auth, Database, Http, Limits, Log, Telemetry};
 use trainer::service::TrainerSettings;
 use verifier::{models::ModelSettings, openai, pipeline::PipelineSettings};
 
@@ -22,6 +22,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
     /// What a selection may cost.
     pub selection: SelectionSettings,
     /// Who scores candidates for the selector.
@@ -58,6 +60,7 @@ impl Default for Settings {
             auth: selector.auth,
             limits: selector.limits,
             log: selector.log,
+            telemetry: selector.telemetry,
             selection: selector.selection,
             verifier: selector.verifier,
             scoring: verifier.scoring,
@@ -88,6 +91,7 @@ impl Settings {
             auth: self.auth.clone(),
             limits: self.limits.clone(),
             log: self.log.clone(),
+            telemetry: self.telemetry.clone(),
             selection: self.selection.clone(),
             verifier: self.verifier.clone(),
         }
@@ -101,6 +105,7 @@ impl Settings {
             auth: self.auth.clone(),
             limits: self.limits.clone(),
             log: self.log.clone(),
+            telemetry: self.telemetry.clone(),
             scoring: self.scoring.clone(),
             models: self.models.clone(),
             openai: self.openai.clone(),
@@ -115,6 +120,7 @@ impl Settings {
             auth: self.auth.clone(),
             limits: self.limits.clone(),
             log: self.log.clone(),
+            telemetry: self.telemetry.clone(),
             trainer: self.trainer.clone(),
         }
     }

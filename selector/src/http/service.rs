@@ -56,6 +56,6 @@ impl Service {
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let _worker = self.workers.acquire().await.map_err(|error| Problem::internal(&error))?;
-        tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))?
+        server::trace::blocking(work).await.map_err(|error| Problem::internal(&error))?
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use server::{
     ByteSize, Span,
-    config::{Auth, Database, Http, Limits, Log},
+    config::{Auth, Database, Http, Limits, Log, Telemetry},
     intake::IntakeLimits,
 };
 
@@ -23,6 +23,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
     /// What a selection may cost.
     pub selection: SelectionSettings,
     /// Who scores candidates.
@@ -37,6 +39,7 @@ impl Default for Settings {
             auth: Auth::default(),
             limits: Limits::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
             selection: SelectionSettings::default(),
             verifier: VerifierSettings::default(),
         }

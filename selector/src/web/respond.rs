@@ -67,40 +67,51 @@ pub(super) struct WebError {
     pub(super) status: StatusCode,
     pub(super) title: &'static str,
     pub(super) detail: String,
+    /// For the log.
+    cause: Option<String>,
 }
 
 impl WebError {
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, title: "Not found", detail: detail.into() }
+        Self { status: StatusCode::NOT_FOUND, title: "Not found", detail: detail.into(), cause: None }
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, title: "That cannot be done", detail: detail.into() }
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            title: "That cannot be done",
+            detail: detail.into(),
+            cause: None,
+        }
     }
 
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, title: "Refused", detail: detail.into() }
+        Self { status: StatusCode::FORBIDDEN, title: "Refused", detail: detail.into(), cause: None }
     }
 
     /// The cause goes to the log, not to the page.
     pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "a page could not be made");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             title: "Something went wrong",
             detail: "The service has logged what. Trying again may help.".to_owned(),
+            cause: Some(cause.to_string()),
         }
     }
 
     /// As a page, or as a part to be put in place of what was asked for.
     pub(super) fn answer(self, part: bool) -> Response {
-        let Self { status, title, detail } = self;
+        let Self { status, title, detail, cause } = self;
         let text = if part {
             ProblemPart { title, detail: &detail }.render()
         } else {
             ProblemPage { chrome: Chrome::get(), title, detail: &detail }.render()
         };
-        Html(status, text.unwrap_or_default()).into_response()
+        let mut response = Html(status, text.unwrap_or_default()).into_response();
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(server::problem::Cause(cause));
+        }
+        response
     }
 }
 

@@ -149,8 +149,7 @@ impl Authenticator {
         }
         let found = match &self.store {
             Some(store) => store.find(&hash).await.map_err(|cause| {
-                tracing::error!(cause, "tokens cannot be looked up");
-                Problem::new(Kind::Unavailable, "tokens cannot be checked just now")
+                Problem::new(Kind::Unavailable, "tokens cannot be checked just now").with_cause(cause)
             })?,
             None => None,
         };

@@ -11,5 +11,5 @@ mod variables;
 
 pub use args::ConfigArgs;
 pub use layers::{ConfigError, Loaded, Override, Sources, load};
-pub use tables::{Auth, AuthMode, Database, Http, Limits, Log, LogFormat};
+pub use tables::{Auth, AuthMode, Database, Http, Limits, Log, LogFormat, Telemetry};
 pub use units::{ByteSize, Secret, Span};

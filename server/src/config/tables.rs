@@ -168,6 +168,25 @@ pub enum LogFormat {
     Json,
 }
 
+/// `[telemetry]`: where traces go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// A collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; empty for none, and then nothing is
+    /// exported.
+    pub otlp_endpoint: String,
+    /// Share of the traces that are recorded, of those that begin here; a caller decides for its own.
+    pub sample_ratio: f64,
+    /// What traces call the process; empty for the name of its service.
+    pub service_name: String,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: String::new(), sample_ratio: 1.0, service_name: String::new() }
+    }
+}
+
 fn without_password<S: serde::Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&redact(url))
 }

@@ -15,12 +15,17 @@ use hyper_util::{
 };
 use metrics::{counter, gauge, histogram};
 use tokio::{sync::Semaphore, time::timeout};
+use tracing::{Instrument as _, field::Empty};
 
 use super::{
     Budget, CallError, Circuit, Health, Reply, SharedBreaker, Target, TargetError,
     call::excerpt,
     retry::{self, is_transient, retry_after},
     target::{base, headers, tls},
+};
+use crate::{
+    problem::chain,
+    trace::{self, TRACEPARENT},
 };
 
 /// How long a connection stays open without a call.
@@ -101,7 +106,7 @@ impl Client {
         self.call(&Method::GET, path, Bytes::new(), &HeaderMap::new(), deadline).await
     }
 
-    /// Sends JSON. The call is repeated when it fails, so it must not do anything twice.
+    /// Sends JSON, or what a `content-type` in `extra` says. The call is repeated when it fails, so it must not do anything twice.
     pub async fn post(
         &self,
         path: &str,
@@ -113,6 +118,51 @@ impl Client {
     }
 
     async fn call(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+        extra: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        let name = self.0.target.name;
+        // Calls of nobody, such as those to the collector of traces, are no part of a trace.
+        let Some(caller) = trace::current() else {
+            return self.called(method, path, body, extra, deadline).await;
+        };
+        let span = tracing::info_span!(
+            "call",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+            peer = name
+        );
+        trace::rename(&span, &format!("{method} {name}"));
+        trace::attribute(&span, "http.request.method", method.to_string());
+        trace::attribute(&span, "url.full", format!("{}{path}", self.0.base));
+        let mut headers = extra.clone();
+        let place = trace::of_span(&span).unwrap_or(caller);
+        if let Ok(value) = HeaderValue::from_str(&place.to_string()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        let result = self.called(method, path, body, &headers, deadline).instrument(span.clone()).await;
+        match &result {
+            Ok(reply) => {
+                trace::attribute(&span, "http.response.status_code", i64::from(reply.status.as_u16()));
+            }
+            Err(error) => {
+                if let CallError::Refused { status, .. } = error {
+                    trace::attribute(&span, "http.response.status_code", i64::from(status.as_u16()));
+                }
+                span.record("otel.status_code", "ERROR");
+                span.record("otel.status_description", error.to_string());
+            }
+        }
+        result
+    }
+
+    /// A call with its attempts.
+    async fn called(
         &self,
         method: &Method,
         path: &str,
@@ -237,11 +287,11 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.0.base));
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.0.headers);
-            for (name, value) in extra {
-                headers.insert(name.clone(), value.clone());
-            }
             if *method == Method::POST {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            }
+            for (name, value) in extra {
+                headers.insert(name.clone(), value.clone());
             }
         }
         request.body(Full::new(body))
@@ -281,18 +331,6 @@ fn outcome(result: &Result<Reply, CallError>) -> &'static str {
         Err(CallError::Refused { .. }) => "refused",
         Err(CallError::TooLarge { .. }) => "too_large",
     }
-}
-
-/// An error with its causes: the outermost one says little more than "client error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Uniform in [0, 1).

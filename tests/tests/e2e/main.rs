@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod admin;
+mod collector;
 mod data;
 mod demo;
 mod errors;
@@ -12,5 +13,6 @@ mod select;
 mod service;
 mod shared_data;
 mod support;
+mod traces;
 mod training;
 mod verifier;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::support::{entropo, patch, request, run_in, workspace};
 const STEPS: usize = 120;
 
 /// A folder with a model and rows where the trainer looks for them.
-fn place() -> tempfile::TempDir {
+pub(crate) fn place() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let (models, data) = (dir.path().join("entropo-data/models/tiny"), dir.path().join("entropo-data/data"));
     std::fs::create_dir_all(&models).unwrap();
@@ -43,7 +44,7 @@ fn place() -> tempfile::TempDir {
     dir
 }
 
-fn config(kind: &str, steps: usize) -> Value {
+pub(crate) fn config(kind: &str, steps: usize) -> Value {
     json!({
         "model": {"path": "tiny"},
         "data": {"train": "pairs.jsonl"},
@@ -66,14 +67,15 @@ fn file(dir: &Path, kind: &str, steps: usize) -> PathBuf {
 }
 
 /// A process that says where its services listen.
-struct Process {
-    child: Child,
+pub(crate) struct Process {
+    pub(crate) child: Child,
     lines: Vec<String>,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
     /// Starts a command and reads until it is up.
-    fn start(folder: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
         let mut child = entropo()
             .args(args)
             .args(["--bind", "127.0.0.1:0", "--set", "trainer.lease=1s", "--set", "trainer.poll=100ms"])
@@ -91,11 +93,18 @@ impl Process {
                 break;
             }
         }
-        std::thread::spawn(move || stderr.for_each(drop));
-        Self { child, lines }
+        let log = Arc::new(Mutex::new(lines.clone()));
+        let later = Arc::clone(&log);
+        std::thread::spawn(move || stderr.for_each(|line| later.lock().unwrap().push(line)));
+        Self { child, lines, log }
     }
 
-    fn url(&self, service: &str) -> String {
+    /// What it has logged so far that is JSON.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    pub(crate) fn url(&self, service: &str) -> String {
         let start = format!("{service} at ");
         let line = self.lines.iter().find_map(|line| line.strip_prefix(&start));
         line.unwrap_or_else(|| panic!("{:?}", self.lines)).split(' ').next().unwrap().to_owned()
@@ -109,19 +118,19 @@ impl Drop for Process {
     }
 }
 
-fn get(url: &str) -> Value {
+pub(crate) fn get(url: &str) -> Value {
     let (status, text) = request(reqwest::Client::new().get(url));
     assert_eq!(status, 200, "{text}");
     serde_json::from_str(&text).unwrap()
 }
 
-fn post(url: &str, body: &Value) -> Value {
+pub(crate) fn post(url: &str, body: &Value) -> Value {
     let (status, text) = request(reqwest::Client::new().post(url).json(body));
     assert!((200..300).contains(&status), "{status} {text}");
     serde_json::from_str(&text).unwrap()
 }
 
-fn until(url: &str, holds: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(url: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let started = Instant::now();
     loop {
         let value = get(url);

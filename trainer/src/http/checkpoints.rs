@@ -114,7 +114,7 @@ async fn promote(
         checkpoint.ok_or_else(|| Problem::not_found(format!("run {id} has no checkpoint of step {step}")))?;
     // Goes on when the client leaves or its time is up: loading a model takes longer than most wait.
     let work = async move { service.promote(&job, checkpoint.step, &checkpoint.path).await };
-    let done = tokio::spawn(work).await.map_err(|error| Problem::internal(&error))?;
+    let done = server::trace::spawn(work).await.map_err(|error| Problem::internal(&error))?;
     let promoted = done.map_err(refused)?;
     Ok(JsonBody(PromotedView { model: promoted.model, verifier: promoted.answer }))
 }

@@ -12,6 +12,7 @@ use server::{
     Json, Kind, Problem, ProblemResponses,
     idempotency::{StoredResponse, Ticket, kept_headers},
     stored::completion,
+    trace,
 };
 use store::Timestamp;
 use utoipa::ToSchema;
@@ -72,9 +73,10 @@ async fn create(
     }
     let settings = service.settings.clone();
     // Real paths are looked up on the disk.
-    let checked = tokio::task::spawn_blocking(move || checked(body.config, &settings)).await;
+    let checked = trace::blocking(move || checked(body.config, &settings)).await;
     let config = checked.map_err(|error| Problem::internal(&error))??;
-    let spec = RunSpec { name: body.name, config };
+    let traceparent = trace::current().map(|place| place.to_string());
+    let spec = RunSpec { name: body.name, config, traceparent };
     let (id, now) = (Uuid::now_v7(), Timestamp::now());
     let body = serde_json::to_vec(&RunView::queued(id, &spec, service.settings.attempts.max(1), now)?)
         .map_err(|error| Problem::internal(&error))?;

@@ -1,7 +1,7 @@
 //! The service's configuration: the shared tables and its own.
 
 use serde::{Deserialize, Serialize};
-use server::config::{Auth, Database, Http, Limits, Log};
+use server::config::{Auth, Database, Http, Limits, Log, Telemetry};
 
 use crate::service::TrainerSettings;
 
@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
     /// What runs may read and where they write.
     pub trainer: TrainerSettings,
 }
@@ -31,6 +33,7 @@ impl Default for Settings {
             auth: Auth::default(),
             limits: Limits::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
             trainer: TrainerSettings::default(),
         }
     }

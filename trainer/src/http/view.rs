@@ -165,7 +165,7 @@ mod tests {
     fn what_an_older_version_stored_is_shown_as_far_as_it_goes() {
         let value = json!({"model": {"path": "m"}, "data": {"train": "r"}});
         let config = crate::config::RunConfig::from_json("test", value).expect("is sound");
-        let spec = RunSpec { name: Some("n".to_owned()), config };
+        let spec = RunSpec { name: Some("n".to_owned()), config, traceparent: None };
         let view = RunView::queued(Uuid::nil(), &spec, 3, Timestamp(0)).expect("is JSON");
         assert_eq!((view.name.as_deref(), &view.config["model"]["path"]), (Some("n"), &json!("m")));
         let mut job = RunView::job(Uuid::nil(), &spec, 3, Timestamp(0)).expect("is JSON");

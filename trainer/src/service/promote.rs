@@ -8,10 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use server::outgoing::{CallError, Client, Target, TargetError};
+use server::{
+    outgoing::{CallError, Client, Target, TargetError},
+    trace,
+};
 use store::Job;
+use tracing::{Span, info_span};
 
-use super::{RunSpec, Service, TrainerSettings};
+use super::{RunSpec, Service, TrainerSettings, record::creator};
 use crate::run::RunError;
 
 /// Why a checkpoint was not promoted.
@@ -61,6 +65,9 @@ pub(crate) fn verifier(settings: &TrainerSettings) -> Result<Option<Client>, Tar
 impl Service {
     /// Puts a checkpoint among the verifier's models and has it activated. Doing it twice does it once.
     pub(crate) async fn promote(&self, job: &Job, step: i64, path: &str) -> Result<Promoted, PromoteError> {
+        if let Some(creator) = creator(&job.payload) {
+            trace::link(&Span::current(), creator);
+        }
         let spec: RunSpec = serde_json::from_value(job.payload.clone())
             .map_err(|error| RunError::Refused(error.to_string()))?;
         let kind = spec.config.objective.kind;
@@ -74,7 +81,7 @@ impl Service {
         let (from, to) = (self.folder(job.id).join(path), self.settings.models.join(&model));
         let engine = Arc::clone(&self.engine);
         let put = move || put(&to, |folder| engine.export(&from, folder));
-        let done = tokio::task::spawn_blocking(put).await;
+        let done = info_span!("export checkpoint", step).in_scope(|| trace::blocking(put)).await;
         done.map_err(|error| RunError::Failed(error.to_string()))??;
         let deadline = Instant::now() + self.settings.verifier_timeout.0.max(Duration::from_secs(1));
         let path = format!("/v1/models/{model}/activate");

@@ -1,6 +1,8 @@
 //! What the store keeps of a run in its job.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use server::trace::TraceParent;
 use utoipa::ToSchema;
 
 use crate::{
@@ -16,6 +18,14 @@ pub struct RunSpec {
     pub name: Option<String>,
     /// Its configuration; paths are real ones.
     pub config: RunConfig,
+    /// Where in a trace the request was that made it (W3C `traceparent`), so that its workers belong to that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// The place in a trace of whoever made the run with this payload.
+pub(super) fn creator(payload: &Value) -> Option<TraceParent> {
+    payload.get("traceparent").and_then(Value::as_str).and_then(TraceParent::parse)
 }
 
 /// How far a run is: the progress of its job.

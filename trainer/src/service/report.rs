@@ -16,6 +16,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
 };
+use tracing::{Instrument as _, info_span};
 
 use super::{Progress, Service};
 use crate::run::{Event, Observer};
@@ -129,6 +130,7 @@ async fn write(
                     metrics: json!(progress.metrics),
                 };
                 held(stop, || service.store.put_checkpoint(lease, checkpoint.clone(), Timestamp::now()))
+                    .instrument(info_span!("store checkpoint", step))
                     .await?;
                 counter!("trainer_checkpoints_total").increment(1);
             }
@@ -137,7 +139,7 @@ async fn write(
             }
             Event::Step { .. } => counter!("trainer_reports_total").increment(1),
             Event::Alarm { kind, message, step } => {
-                tracing::warn!(run = %lease.id, ?kind, step, message, "a run looks wrong");
+                tracing::warn!(?kind, step, message, "a run looks wrong");
             }
             _ => {}
         }

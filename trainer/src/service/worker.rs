@@ -8,15 +8,18 @@ use std::{
 
 use metrics::{counter, gauge};
 use serde_json::{Value, json};
+use server::trace;
 use store::{Job, Lease, NewRunEvent, StoreError, Timestamp};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use super::{
     KIND, RunSpec, Service,
+    record::creator,
     report::{Stop, Watcher, append, held, report},
     roots::confine,
 };
@@ -63,9 +66,19 @@ async fn claim(service: &Service, name: &str) -> Result<Option<Job>, StoreError>
 /// How a training thread ended.
 type Ended = Result<Summary, RunError>;
 
+/// One attempt at a run, in the trace of the request that made the run.
 async fn attempt(service: &Service, job: Job, leaving: &CancellationToken) {
+    let span = tracing::error_span!("train", run = %job.id, attempt = job.attempts, trace_id = Empty, outcome = Empty);
+    let creator = creator(&job.payload);
+    trace::adopt(&span, creator);
+    let waited = Timestamp::now().0.saturating_sub(job.created_at.0) as f64 / 1e6;
+    trace::attribute(&span, "entropo.run.seconds_since_created", waited);
+    trace::with_caller(creator, attempted(service, job, leaving)).instrument(span).await;
+}
+
+async fn attempted(service: &Service, job: Job, leaving: &CancellationToken) {
     let lease = job.lease();
-    tracing::info!(run = %job.id, attempt = job.attempts, "training");
+    tracing::info!("training");
     gauge!("trainer_running").increment(1.0);
     let stop = Arc::new(Stop::default());
     let flag = Arc::clone(&stop);
@@ -74,20 +87,23 @@ async fn attempt(service: &Service, job: Job, leaving: &CancellationToken) {
         watched.cancelled().await;
         flag.leaving.store(true, Ordering::Release);
     });
-    let ended = match started(service, &job, &stop).await {
+    let started = started(service, &job, &stop).instrument(info_span!("start attempt"));
+    let ended = match started.await {
         Ok(()) => train(service, &job, &stop).await,
         Err(error) => Err(RunError::Failed(error.to_string())),
     };
     leave.abort();
     let outcome = if stop.lost.load(Ordering::Acquire) {
-        tracing::warn!(run = %job.id, attempt = job.attempts, "the run belongs to another worker now");
+        tracing::warn!("the run belongs to another worker now");
         "lost"
     } else {
         end(service, &job, lease, &stop, ended).await.unwrap_or_else(|error| {
-            tracing::error!(run = %job.id, %error, "how the run ended cannot be stored");
+            tracing::error!(error = &error as &dyn std::error::Error, "how the run ended cannot be stored");
             "lost"
         })
     };
+    Span::current().record("outcome", outcome);
+    tracing::info!(outcome, "the attempt ended");
     counter!("trainer_attempts_total", "outcome" => outcome).increment(1);
     gauge!("trainer_running").decrement(1.0);
     service.changed.notify_waiters();
@@ -107,12 +123,13 @@ async fn train(service: &Service, job: &Job, stop: &Arc<Stop>) -> Ended {
     let (done, mut finished) = oneshot::channel();
     let watcher = Watcher { events, stop: Arc::clone(stop) };
     let engine = Arc::clone(&service.engine);
+    let span = Span::current();
     let thread = std::thread::Builder::new().name("train".to_owned()).spawn(move || {
         let work = || {
             let _held = take(&folder, &watcher.stop)?;
             engine.train(&config, &folder, &watcher)
         };
-        let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let ended = catch_unwind(AssertUnwindSafe(|| span.in_scope(work))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
             Err(RunError::Failed(format!("the trainer panicked: {text}")))
@@ -121,14 +138,14 @@ async fn train(service: &Service, job: &Job, stop: &Arc<Stop>) -> Ended {
         let _ = done.send(ended);
     });
     thread.map_err(|source| RunError::Io { what: "cannot start a thread".to_owned(), source })?;
-    let reported = tokio::spawn(report(service.clone(), job.lease(), received, Arc::clone(stop)));
+    let reported = trace::spawn(report(service.clone(), job.lease(), received, Arc::clone(stop)));
     // Reporting ends with the thread, which drops its sender; if it ends before, the thread is told to stop and is
     // waited for: its folder must not change once the run is somebody else's.
     let reported = reported.await;
     if let Ok(Err(error)) = &reported
         && !stop.lost.load(Ordering::Acquire)
     {
-        tracing::error!(run = %job.id, %error, "what happens in the run cannot be stored");
+        tracing::error!(error = error as &dyn std::error::Error, "what happens in the run cannot be stored");
         stop.lost.store(true, Ordering::Release);
     }
     (&mut finished).await.unwrap_or_else(|_| Err(RunError::Failed("the training thread vanished".to_owned())))
@@ -191,7 +208,7 @@ async fn end(
             return Ok("given_back");
         }
     };
-    tracing::warn!(run = %job.id, %error, "the attempt failed");
+    tracing::warn!(error = &error as &dyn std::error::Error, "the attempt failed");
     let outcome = match error.is_transient() {
         true if job.attempts < job.max_attempts => "queued",
         true => "dead",

@@ -13,8 +13,7 @@ pub(crate) fn registry(error: RegistryError) -> Problem {
         }
         RegistryError::Loading(_) => Problem::new(Kind::Unavailable, error.to_string()),
         RegistryError::Broken { .. } => {
-            tracing::error!(%error, "a model cannot be used");
-            Problem::new(Kind::Unavailable, error.to_string())
+            Problem::new(Kind::Unavailable, error.to_string()).with_cause(server::problem::chain(&error))
         }
         RegistryError::Store(error) => server::stored::problem(error),
     }

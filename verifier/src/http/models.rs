@@ -137,7 +137,7 @@ fn one(service: &Service, name: &str) -> Result<ModelView, Problem> {
 async fn detached(
     change: impl Future<Output = Result<(), RegistryError>> + Send + 'static,
 ) -> Result<(), Problem> {
-    tokio::spawn(change).await.map_err(|error| Problem::internal(&error))?.map_err(registry)
+    server::trace::spawn(change).await.map_err(|error| Problem::internal(&error))?.map_err(registry)
 }
 
 fn admin(caller: Option<Extension<Caller>>) -> Result<(), Problem> {

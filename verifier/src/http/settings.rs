@@ -1,7 +1,7 @@
 //! The service's configuration: the shared tables and its own.
 
 use serde::{Deserialize, Serialize};
-use server::config::{Auth, Database, Http, Limits, Log};
+use server::config::{Auth, Database, Http, Limits, Log, Telemetry};
 
 use crate::{models::ModelSettings, openai, pipeline::PipelineSettings};
 
@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
     /// How much is scored at a time.
     pub scoring: PipelineSettings,
     /// Which models there are.
@@ -35,6 +37,7 @@ impl Default for Settings {
             auth: Auth::default(),
             limits: Limits::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
             scoring: PipelineSettings::default(),
             models: ModelSettings::default(),
             openai: openai::Settings::default(),

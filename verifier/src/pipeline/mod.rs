@@ -31,6 +31,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument as _, info_span};
 
 pub use batcher::{Batch, Batcher, Bounds, EntryId, Lane, Refused, Work};
 pub use cache::ScoreCache;
@@ -167,12 +168,15 @@ impl Pipeline {
     /// what nobody else wants.
     pub async fn score(&self, job: Job) -> Result<Vec<Scored>, ScoreError> {
         let deadline = job.deadline;
-        tokio::time::timeout_at(deadline, self.run(job)).await.unwrap_or(Err(ScoreError::Deadline))
+        let span = info_span!("score", model = self.shared.name, examples = job.examples.len());
+        let scored = tokio::time::timeout_at(deadline, self.run(job)).instrument(span);
+        scored.await.unwrap_or(Err(ScoreError::Deadline))
     }
 
     async fn run(&self, job: Job) -> Result<Vec<Scored>, ScoreError> {
         let groups: Vec<Option<u64>> = job.examples.iter().map(|example| group(&example.issue)).collect();
-        let prepared = self.prepare(job.examples, job.options).await?;
+        let prepared = self.prepare(job.examples, job.options);
+        let prepared = prepared.instrument(info_span!("lay out")).await?;
         let mut examples = Vec::new();
         let mut wanted = Vec::new();
         for (index, (result, _)) in prepared.iter().enumerate() {
@@ -258,7 +262,7 @@ impl Pipeline {
             return (Err(PrepareError::Refused { candidate, reason }), started.elapsed());
         };
         let backend = Arc::clone(&self.shared.backend);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = server::trace::blocking(move || {
             let _permit = permit;
             backend.prepare(&example, options)
         });

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rustc_hash::FxHashMap;
+use server::trace::{self, TraceParent};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,8 @@ pub(super) struct Landed {
 pub(super) struct Flight {
     pub(super) prepared: Arc<Prepared>,
     pub(super) enqueued: Duration,
+    /// Who asked first, in the trace of its request.
+    pub(super) asked: Option<TraceParent>,
     landed: watch::Sender<Option<Landed>>,
     waiters: usize,
     batch: Option<u64>,
@@ -188,7 +191,7 @@ impl Shared {
         lane: Lane,
         deadline: Duration,
     ) -> Result<Vec<Place>, Refused> {
-        let now = self.now();
+        let (now, asked) = (self.now(), trace::current());
         let mut state = self.lock();
         let known: Vec<_> =
             prepared.iter().map(|example| self.cache.get(example.content, &self.revision)).collect();
@@ -212,7 +215,7 @@ impl Shared {
             let prepared = Arc::clone(&prepared[*index]);
             state.by_content.insert(prepared.content, id);
             let landed = watch::Sender::new(None);
-            let flight = Flight { prepared, enqueued: now, landed, waiters: 0, batch: None };
+            let flight = Flight { prepared, enqueued: now, asked, landed, waiters: 0, batch: None };
             state.flights.insert(id, flight);
         }
         let mut places = Vec::with_capacity(prepared.len());

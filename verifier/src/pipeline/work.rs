@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use server::trace::{self, TraceParent};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use super::{
     Batch, EntryId, Shared,
@@ -52,8 +54,9 @@ fn take(shared: &Shared, only_full: bool) -> Option<Batch> {
 async fn run(shared: Arc<Shared>, batch: Batch) {
     let handed = shared.now();
     let (number, rows, give_up) = shared.lock().depart(&batch.rows);
+    let span = span(&shared, &batch, rows.len());
     let ended = tokio::select! {
-        outcomes = score(&shared, &rows, handed) => Some(outcomes),
+        outcomes = score(&shared, &rows, handed).instrument(span) => Some(outcomes),
         () = give_up.cancelled() => None,
     };
     let now = shared.now();
@@ -85,6 +88,22 @@ async fn run(shared: Arc<Shared>, batch: Batch) {
         }
         land(&shared, &mut state, *id, outcome, begun, took);
     }
+}
+
+/// A batch in the traces: part of that of the request whose row comes first, and linked to those of the others.
+fn span(shared: &Shared, batch: &Batch, rows: usize) -> Span {
+    let span = info_span!("batch", model = shared.name, rows, tokens = batch.tokens, trace_id = Empty);
+    let state = shared.lock();
+    let asked = |id: &EntryId| state.flight(*id).and_then(|flight| flight.asked);
+    let mut others: Vec<TraceParent> = batch.rows.iter().filter_map(asked).collect();
+    drop(state);
+    others.dedup();
+    let mut others = others.into_iter();
+    trace::adopt(&span, others.next());
+    for other in others {
+        trace::link(&span, other);
+    }
+    span
 }
 
 fn land(
@@ -150,7 +169,7 @@ pub(super) async fn watched(
     handed: Duration,
 ) -> Result<Vec<RawScore>, BackendError> {
     let (backend, batch) = (Arc::clone(&shared.backend), rows.to_vec());
-    let mut task = tokio::spawn(async move { backend.score(&batch).await });
+    let mut task = trace::spawn(async move { backend.score(&batch).await });
     let _abort = Abort(task.abort_handle());
     let scored = loop {
         let begun = shared.begun(handed, shared.lock().last_end);

@@ -16,6 +16,7 @@ use server::{
     stored,
 };
 use store::{ContentId, NewIssue, NewSelection, SelectionRecord, StoreError, StoredCandidate, Timestamp};
+use tracing::{Instrument as _, info_span};
 use uuid::Uuid;
 
 use super::{
@@ -55,15 +56,19 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let known = known(&service, &request.stored).await?;
     let limits = service.settings.clone();
-    let mut ready = service.compute(move || pool::prepare(request, known, &limits)).await?;
+    let read = service.compute(move || pool::prepare(request, known, &limits));
+    let mut ready = read.instrument(info_span!("read candidates")).await?;
     let (scored, pool) = tokio::join!(
-        scoring::score(&service, &ready, id.as_ref().map(|Extension(id)| id)),
-        prepare(&service, &ready),
+        scoring::score(&service, &ready, id.as_ref().map(|Extension(id)| id))
+            .instrument(info_span!("ask verifier", candidates = ready.candidates.len())),
+        prepare(&service, &ready).instrument(info_span!("prepare candidates")),
     );
     ready.evidence.scores.extend(scored.scores);
     let pool = pool?;
-    let created = service.compute(move || decide(ready, &pool, scored.notes)).await?;
-    keep(&service, created, ticket.map(|Extension(ticket)| ticket)).await
+    let decided = service.compute(move || decide(ready, &pool, scored.notes));
+    let created = decided.instrument(info_span!("select")).await?;
+    let kept = keep(&service, created, ticket.map(|Extension(ticket)| ticket));
+    kept.instrument(info_span!("store selection")).await
 }
 
 /// Reads patches and conversations, while the verifier does the same.

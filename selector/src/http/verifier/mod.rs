@@ -120,7 +120,7 @@ impl Scorer for HttpScorer {
     async fn score(&self, request: ScoreRequest) -> Result<Scores, ScorerError> {
         let request = Arc::new(request);
         let (this, shared) = (self.clone(), Arc::clone(&request));
-        let written = tokio::task::spawn_blocking(move || this.write(&shared));
+        let written = server::trace::blocking(move || this.write(&shared));
         let written = written.await.map_err(|error| ScorerError::Refused(error.to_string()))?;
         let mut headers = HeaderMap::new();
         if let Some(id) = request.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {

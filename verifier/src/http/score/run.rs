@@ -29,7 +29,7 @@ pub(super) async fn score(service: &Service, mut request: ScoreCandidates) -> Re
     }
     let limits = service.settings.clone();
     // Files can be megabytes of JSON.
-    let read = tokio::task::spawn_blocking(move || read(request, &limits));
+    let read = server::trace::blocking(move || read(request, &limits));
     let Ready { instance_id, issue, candidates, fields } =
         read.await.map_err(|error| Problem::internal(&error))??;
     let issue: Arc<str> = match issue {
