@@ -2,11 +2,15 @@
 //!
 //! A key is claimed before the handler runs. Only successes are kept; after a failure the key is free again, so that
 //! the same request can be retried. The work of a claimed request goes on when its client leaves: the retry finds
-//! its result.
+//! its result. A claim is short and renewed while the request runs, so that a retry after a crash soon runs.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -30,6 +34,9 @@ use crate::{
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// `true` on a response that is a repetition.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// How often the claim of a running request is renewed.
+pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(4);
 
 /// One use of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +90,8 @@ pub trait IdempotencyStore: Send + Sync {
     /// Takes the key, or says why not; atomic. An unfinished claim expires after a while, so that a retry after a
     /// crash can run.
     async fn claim(&self, claim: &Claim) -> Result<Claimed, String>;
+    /// Keeps the claim from expiring for a while longer.
+    async fn renew(&self, held: &Held) -> Result<(), String>;
     /// Keeps the response under the claim.
     async fn complete(&self, held: &Held, response: &StoredResponse) -> Result<(), String>;
     /// Frees a claim that has no response.
@@ -165,8 +174,21 @@ async fn with_key(
     let ticket = Ticket { held: Arc::new(held), kept: Arc::default() };
     request.extensions_mut().insert(ticket.clone());
     let guard = Unfinished { store: Arc::clone(&store), ticket: Some(ticket.clone()) };
-    let response = next.run(request).await;
+    let response = tokio::select! {
+        response = next.run(request) => response,
+        never = renew(&*store, ticket.held()) => match never {},
+    };
     keep(&store, guard, &ticket, response).await
+}
+
+/// Keeps a claim alive for as long as it is polled.
+async fn renew(store: &dyn IdempotencyStore, held: &Held) -> Infallible {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        if let Err(cause) = store.renew(held).await {
+            tracing::warn!(cause, "the claim of an idempotency key cannot be renewed");
+        }
+    }
 }
 
 async fn keep(

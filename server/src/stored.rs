@@ -9,12 +9,12 @@ use crate::{
     Kind, Problem,
     auth::{Scope, TokenHash, TokenRecord, TokenStore},
     health::Probe,
-    idempotency::{Claim, Claimed, Held, IdempotencyStore, StoredResponse},
+    idempotency::{Claim, Claimed, Held, IdempotencyStore, RENEW_EVERY, StoredResponse},
     problem::chain,
 };
 
-/// How long a request may hold a key before another may take it over: longer than any request runs.
-const CLAIM_LEASE: Duration = Duration::from_mins(5);
+/// How long a claim outlives the last sign of life of its request: so long a retry waits after a crash.
+const CLAIM_LEASE: Duration = RENEW_EVERY.saturating_mul(3);
 
 /// The store behind the edge's traits.
 #[derive(Debug, Clone)]
@@ -63,6 +63,11 @@ impl IdempotencyStore for Stored {
             store::Claim::Mismatch => Claimed::Mismatch,
             store::Claim::InProgress { .. } => Claimed::InProgress,
         })
+    }
+
+    async fn renew(&self, held: &Held) -> Result<(), String> {
+        let renewed = self.store.renew(&store_held(held), Timestamp::now(), CLAIM_LEASE).await;
+        renewed.map_err(|error| error.to_string())
     }
 
     async fn complete(&self, held: &Held, response: &StoredResponse) -> Result<(), String> {

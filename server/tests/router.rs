@@ -315,6 +315,10 @@ impl IdempotencyStore for Keys {
             Some((_, Some(response))) => Claimed::Replay(response.clone()),
         })
     }
+    async fn renew(&self, held: &Held) -> Result<(), String> {
+        assert!(self.0.lock().unwrap().contains_key(&(held.scope.clone(), held.key.clone())));
+        Ok(())
+    }
     async fn complete(&self, held: &Held, response: &StoredResponse) -> Result<(), String> {
         let mut keys = self.0.lock().unwrap();
         keys.get_mut(&(held.scope.clone(), held.key.clone())).unwrap().1 = Some(response.clone());

@@ -77,6 +77,10 @@ pub trait IdempotencyStore: Send + Sync {
     /// Claims a key for `lease`, atomically: of any number of callers at most one acquires it.
     async fn claim(&self, request: ClaimRequest, now: Timestamp, lease: Duration) -> Result<Claim>;
 
+    /// Holds a claim for `lease` from now on: whoever works longer says now and then that he still lives. A claim that
+    /// was lost or completed stays as it is.
+    async fn renew(&self, held: &Held, now: Timestamp, lease: Duration) -> Result<()>;
+
     /// Stores the answer of a request that made nothing else; `Conflict` when the claim was lost.
     async fn complete(&self, completion: Completion) -> Result<()>;
 

@@ -94,6 +94,17 @@ impl<B: Backend> IdempotencyStore for SqlStore<B> {
         Err(StoreError::Unavailable { detail, source: None })
     }
 
+    async fn renew(&self, held: &Held, now: Timestamp, lease: Duration) -> Result<()> {
+        let sql = "UPDATE idempotency_keys SET expires_at = $4
+            WHERE scope = $1 AND key = $2 AND claim_id = $3 AND status IS NULL";
+        let update = Statement::new(sql)
+            .bind(held.scope.as_str())
+            .bind(held.key.as_str())
+            .bind(held.claim_id)
+            .bind(now.plus(lease));
+        self.write_relaxed(update).await.map(drop)
+    }
+
     async fn complete(&self, completion: Completion) -> Result<()> {
         self.write_one(complete(completion)?).await.map(drop)
     }

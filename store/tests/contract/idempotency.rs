@@ -60,6 +60,22 @@ pub(crate) async fn a_claim_that_expired_is_taken_over(f: &Fixture) {
     assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
 }
 
+pub(crate) async fn a_claim_that_is_renewed_is_not_taken_over(f: &Fixture) {
+    let held = acquire(f, request("s", "k", 1), T0).await;
+    f.store.renew(&held, at(20), LEASE).await.unwrap();
+    let busy = f.store.claim(request("s", "k", 1), at(40), LEASE).await.unwrap();
+    assert_eq!(busy, Claim::InProgress { until: at(50) });
+    // One that was lost belongs to its heir, however often the dead one calls.
+    let heir = acquire(f, request("s", "k", 1), at(50)).await;
+    f.store.renew(&held, at(60), LEASE).await.unwrap();
+    let busy = f.store.claim(request("s", "k", 1), at(61), LEASE).await.unwrap();
+    assert_eq!(busy, Claim::InProgress { until: at(80) });
+    // An answer keeps its own time.
+    f.store.complete(completion(heir.clone())).await.unwrap();
+    f.store.renew(&heir, at(62), LEASE).await.unwrap();
+    assert!(matches!(f.store.claim(request("s", "k", 1), at(3599), LEASE).await.unwrap(), Claim::Done(_)));
+}
+
 pub(crate) async fn a_released_key_is_free_at_once(f: &Fixture) {
     let held = acquire(f, request("s", "k", 1), T0).await;
     f.store.release(&held).await.unwrap();

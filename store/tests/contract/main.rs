@@ -69,6 +69,7 @@ contract! {
     idempotency:
         a_key_is_claimed_completed_and_answered_again,
         a_claim_that_expired_is_taken_over,
+        a_claim_that_is_renewed_is_not_taken_over,
         a_released_key_is_free_at_once,
         of_many_claims_one_is_acquired,
         what_expired_is_purged;

@@ -1,10 +1,20 @@
 //! `POST /v1/selections/{id}/outcomes`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use axum::{Json as JsonBody, extract::State};
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use server::{Json, Path, Problem, ProblemResponses, intake::check_id};
+use server::{
+    Json, Path, Problem, ProblemResponses,
+    idempotency::{StoredResponse, Ticket, kept_headers},
+    intake::check_id,
+    stored,
+};
 use store::{NewOutcome, RecordedOutcome, SelectionRecord, Store, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -96,13 +106,55 @@ impl OutcomeView {
 )]
 pub(super) async fn report(
     State(service): State<Service>,
+    ticket: Option<Extension<Ticket>>,
     Path(id): Path<Uuid>,
     Json(request): Json<ReportOutcomes>,
-) -> Result<JsonBody<Outcomes>, Problem> {
+) -> Result<Response, Problem> {
     let record = service.store.selection(id).await.map_err(errors::stored)?;
-    let outcomes = outcomes(&record, request)?;
-    service.store.put_outcomes(outcomes, Timestamp::now(), None).await.map_err(errors::stored)?;
-    Ok(JsonBody(Outcomes { outcomes: OutcomeView::of_selection(&*service.store, id).await? }))
+    let (new, now) = (outcomes(&record, request)?, Timestamp::now());
+    let known = service.store.selection_outcomes(id).await.map_err(errors::stored)?;
+    let answer = Outcomes { outcomes: after(&record, known, &new, now) };
+    let body = serde_json::to_vec(&answer).map_err(|error| Problem::internal(&error))?;
+    let mut response = (StatusCode::OK, body.clone()).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // The answer is stored with the reports, or neither is: a retry after a crash reports nothing twice.
+    let completion = ticket.as_ref().map(|Extension(ticket)| {
+        let headers = kept_headers(response.headers());
+        let answer = StoredResponse { status: StatusCode::OK.as_u16(), headers, body };
+        stored::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
+    });
+    service.store.put_outcomes(new, now, completion).await.map_err(errors::stored)?;
+    if let Some(Extension(ticket)) = ticket {
+        ticket.mark_kept();
+    }
+    Ok(response)
+}
+
+/// The latest outcome of each candidate once `new` is stored. Two candidates may have the same content, and then share
+/// their outcomes.
+fn after(
+    record: &SelectionRecord,
+    known: Vec<(String, RecordedOutcome)>,
+    new: &[NewOutcome],
+    now: Timestamp,
+) -> Vec<OutcomeView> {
+    let mut known: BTreeMap<String, RecordedOutcome> = known.into_iter().collect();
+    let mut views = Vec::with_capacity(record.members.len());
+    for (candidate, content) in &record.members {
+        let reported = new.iter().rev().find(|new| new.content_id == *content).map(|new| RecordedOutcome {
+            id: new.id,
+            content_id: new.content_id,
+            selection_id: new.selection_id,
+            resolved: new.resolved,
+            reward: new.reward,
+            source: new.source.clone(),
+            reported_at: now,
+        });
+        if let Some(outcome) = reported.or_else(|| known.remove(candidate)) {
+            views.push(OutcomeView::new(candidate.clone(), outcome));
+        }
+    }
+    views
 }
 
 fn outcomes(record: &SelectionRecord, request: ReportOutcomes) -> Result<Vec<NewOutcome>, Problem> {
