@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::Authenticator,
     config::{Auth, Database},
+    metrics,
     stored::Stored,
 };
 
@@ -61,7 +62,9 @@ fn hint(error: &io::Error) -> &'static str {
 pub async fn open(database: &Database) -> Result<Arc<dyn Store>, StartError> {
     let address = database.address().map_err(|error| StartError::Other(error.to_string()))?;
     let opened = connect(&address, &ConnectOptions::default()).await;
-    opened.map_err(|source| StartError::Store { url: database.redacted(), source })
+    let store = opened.map_err(|source| StartError::Store { url: database.redacted(), source })?;
+    metrics::watch_store(&store);
+    Ok(store)
 }
 
 /// Listens; the address has the real port when port 0 was asked for.

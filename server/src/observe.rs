@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -44,7 +44,7 @@ impl RequestId {
 }
 
 /// The outermost layer: sees every request and every response, also those of the layers below it.
-pub async fn observe(mut request: Request, next: Next) -> Response {
+pub async fn observe(State(service): State<&'static str>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(&request);
     request.extensions_mut().insert(id.clone());
     let method = method_label(request.method());
@@ -70,9 +70,16 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     trace::attribute(&span, "http.request.method", method);
     trace::attribute(&span, "http.route", route.clone());
 
-    let mut seen =
-        Seen { started: Instant::now(), method, route, status: None, cause: None, span: span.clone() };
-    metrics::in_flight(1.0);
+    let mut seen = Seen {
+        started: Instant::now(),
+        service,
+        method,
+        route,
+        status: None,
+        cause: None,
+        span: span.clone(),
+    };
+    metrics::in_flight(service, 1.0);
     let response = trace::with_caller(caller, next.run(request)).instrument(span).await;
     seen.status = Some(response.status().as_u16());
     if response.status().is_server_error() {
@@ -130,6 +137,7 @@ fn is_bare_error(response: &Response<Body>) -> bool {
 /// Reports on drop, so that a request whose client left is seen too.
 struct Seen {
     started: Instant,
+    service: &'static str,
     method: &'static str,
     route: String,
     status: Option<u16>,
@@ -140,11 +148,11 @@ struct Seen {
 
 impl Drop for Seen {
     fn drop(&mut self) {
-        metrics::in_flight(-1.0);
+        metrics::in_flight(self.service, -1.0);
         let took = self.started.elapsed();
         // 499 as other servers log it: the client closed the connection before the response.
         let status = self.status.unwrap_or(499);
-        metrics::finished(self.method, &self.route, status, took);
+        metrics::finished(self.service, self.method, &self.route, status, took);
         let _entered = self.span.enter();
         trace::attribute(&self.span, "http.response.status_code", i64::from(status));
         log(status, took, &self.route, self.cause.as_deref());

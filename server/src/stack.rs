@@ -5,7 +5,7 @@ use std::{any::Any, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
@@ -28,6 +28,8 @@ use crate::{
 
 /// What a service hands to the edge.
 pub struct Edge {
+    /// What metrics call the service, such as `selector`.
+    pub service: &'static str,
     /// Limits on requests.
     pub limits: Limits,
     /// Who may call.
@@ -73,7 +75,7 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
         // Inside `observe`, so that a panic is logged with its request id and answered as a problem.
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
         // Sees everything, adds the request id, completes every error into a problem.
-        .layer(from_fn(observe))
+        .layer(from_fn_with_state(edge.service, observe))
 }
 
 #[derive(Clone)]

@@ -70,6 +70,7 @@ fn service() -> Router {
 
 fn edge() -> Edge {
     Edge {
+        service: "test",
         limits: Limits::default(),
         auth: Authenticator::off(),
         loopback: true,

@@ -44,6 +44,7 @@ impl Running {
             );
         let stop = CancellationToken::new();
         let edge = Edge {
+            service: "test",
             limits: limits.clone(),
             auth: Authenticator::off(),
             loopback: true,

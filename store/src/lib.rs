@@ -23,7 +23,7 @@ pub use api::candidates::{
 };
 pub use api::idempotency::{Claim, ClaimRequest, Completion, Held, IdempotencyStore, StoredResponse};
 pub use api::issues::{Issue, IssueStore, NewIssue};
-pub use api::jobs::{Heartbeat, Job, JobState, JobStore, Lease, NewJob};
+pub use api::jobs::{Heartbeat, Job, JobState, JobStore, Lease, NewJob, WaitingJobs};
 pub use api::outcomes::{
     IssueLabels, LabelCursor, LabelledCandidate, NewOutcome, OutcomeStore, RecordedOutcome, labelled_issues,
 };
@@ -34,7 +34,7 @@ pub use api::selections::{
 };
 pub use api::settings::{Setting, SettingStore};
 pub use api::tokens::{ApiToken, NewToken, TokenStore};
-pub use api::{Maintenance, Purged, Store};
+pub use api::{Maintenance, PoolState, Purged, Store};
 pub use connect::{ConnectOptions, Durability, OnPending, connect};
 pub use error::{Result, StoreError};
 pub use ids::ContentId;

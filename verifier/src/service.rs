@@ -9,7 +9,7 @@ use std::{
 use common::score::{
     CandidateScore, ScoreOptions, ScorePriority, ScoreResponse, ScoreTimings, ScoredBy, TurnScore,
 };
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use server::Problem;
 use store::Store;
 use tokio::sync::Semaphore;
@@ -85,9 +85,14 @@ impl Service {
     pub fn new(registry: Registry, store: Arc<dyn Store>, settings: PipelineSettings) -> Self {
         describe_histogram!(
             "verifier_shadow_difference",
+            Unit::Count,
             "difference between the probabilities of the active and the shadow model"
         );
-        describe_counter!("verifier_shadow_total", "requests given to the shadow model, by outcome");
+        describe_counter!(
+            "verifier_shadow_total",
+            Unit::Count,
+            "requests given to the shadow model, by outcome"
+        );
         let shadows = Arc::new(Semaphore::new(SHADOWS));
         Self(Arc::new(Inner { registry, store, settings, shadows }))
     }

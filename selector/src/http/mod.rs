@@ -2,6 +2,7 @@
 
 mod candidates;
 mod errors;
+mod meter;
 mod policies;
 mod preferences;
 mod run;

@@ -49,6 +49,7 @@ pub async fn start(
 
     let service = Service::new(Arc::clone(&store), settings.selection.clone(), verifier);
     let edge = Edge {
+        service: "selector",
         limits: settings.limits.clone(),
         auth,
         loopback: bind.ip().is_loopback(),

@@ -6,7 +6,7 @@ use server::{Problem, Span};
 use store::Store;
 use tokio::sync::Semaphore;
 
-use super::{Scorer, SelectionSettings};
+use super::{Scorer, SelectionSettings, meter};
 
 /// The service's state; cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,6 +45,7 @@ impl Service {
     /// A service over a store, with or without a verifier.
     pub fn new(store: Arc<dyn Store>, settings: SelectionSettings, verifier: Option<Verifier>) -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
+        meter::describe();
         let workers = if settings.workers == 0 { cores } else { settings.workers };
         Self(Arc::new(Inner { store, settings, verifier, workers: Semaphore::new(workers) }))
     }

@@ -50,6 +50,7 @@ impl App {
         let store = connect("sqlite::memory:", &ConnectOptions::default()).await.unwrap();
         let service = Service::new(store, settings, verifier);
         let edge = Edge {
+            service: "selector",
             limits: Limits::default(),
             auth: Authenticator::off(),
             loopback: true,

@@ -118,6 +118,15 @@ pub struct Heartbeat {
     pub cancel_requested: bool,
 }
 
+/// The length of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WaitingJobs {
+    /// Jobs that wait for a worker.
+    pub queued: u64,
+    /// Jobs that a worker holds.
+    pub running: u64,
+}
+
 /// The queue.
 #[async_trait]
 pub trait JobStore: Send + Sync {
@@ -175,6 +184,9 @@ pub trait JobStore: Send + Sync {
     /// Takes expired leases back: queued again, cancelled if that was asked for, or dead when the attempts are used
     /// up. How many there were.
     async fn reap(&self, now: Timestamp) -> Result<u64>;
+
+    /// How many jobs of a kind are queued and running.
+    async fn waiting_jobs(&self, kind: &str) -> Result<WaitingJobs>;
 
     /// One job, or `NotFound`.
     async fn job(&self, id: Uuid) -> Result<Job>;

@@ -53,6 +53,22 @@ pub trait Maintenance: Send + Sync {
 
     /// Waits for the connections to finish and closes them; later calls fail.
     async fn close(&self);
+
+    /// The pools of connections as they are just now.
+    fn pools(&self) -> Vec<PoolState>;
+}
+
+/// A pool of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// What it is for: `all` on PostgreSQL, `readers` and `writer` on SQLite.
+    pub name: &'static str,
+    /// Open connections.
+    pub open: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+    /// How many there may be.
+    pub max: u32,
 }
 
 /// What [`Maintenance::purge`] deleted.

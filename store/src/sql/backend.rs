@@ -1,11 +1,13 @@
 //! What differs between the databases.
 
 use std::fmt;
+use std::time::Instant;
 
 use async_trait::async_trait;
+use metrics::histogram;
 
 use super::statement::{Row, Statement};
-use crate::{MigrationState, Result};
+use crate::{MigrationState, PoolState, Result};
 
 /// Which SQL a backend speaks, where the two differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,4 +65,29 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Closes all connections.
     async fn close(&self);
+
+    /// The pools as they are just now.
+    fn pools(&self) -> Vec<PoolState>;
+}
+
+/// A pool as it is just now.
+pub(super) fn state<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> PoolState {
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    PoolState { name, open: pool.size(), idle, max: pool.options().get_max_connections() }
+}
+
+/// Takes a connection, and notes how long that took.
+pub(super) async fn acquire<DB: sqlx::Database>(
+    name: &'static str,
+    pool: &sqlx::Pool<DB>,
+) -> Result<sqlx::pool::PoolConnection<DB>, sqlx::Error> {
+    let asked = Instant::now();
+    let connection = pool.acquire().await;
+    waited(name, asked);
+    connection
+}
+
+/// Notes that somebody who asked for a connection at this time has it now.
+pub(super) fn waited(name: &'static str, asked: Instant) {
+    histogram!("store_wait_seconds", "pool" => name).record(asked.elapsed());
 }

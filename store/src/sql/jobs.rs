@@ -9,7 +9,9 @@ use super::rows::{json, word};
 use super::statement::{Row, Statement, Value};
 use super::{Backend, SqlStore, idempotency};
 use crate::api::candidates::check_key;
-use crate::{Completion, Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Timestamp};
+use crate::{
+    Completion, Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Timestamp, WaitingJobs,
+};
 
 const COLUMNS: &str = "id, kind, payload, state, attempts, max_attempts, run_after, lease_until, worker,
     cancel_requested, progress, result, error, created_at, updated_at, started_at, finished_at";
@@ -221,6 +223,20 @@ impl<B: Backend> JobStore for SqlStore<B> {
         ))
         .bind(now);
         Ok(self.write_one(reap).await?.len() as u64)
+    }
+
+    async fn waiting_jobs(&self, kind: &str) -> Result<WaitingJobs> {
+        let sql = "SELECT state, count(*) AS number FROM jobs
+            WHERE kind = $1 AND state IN ('queued', 'running') GROUP BY state";
+        let mut waiting = WaitingJobs::default();
+        for row in self.read(Statement::new(sql).bind(kind)).await? {
+            let number = row.get::<i64>("number")?.unsigned_abs();
+            match row.get::<String>("state")?.as_str() {
+                "queued" => waiting.queued = number,
+                _ => waiting.running = number,
+            }
+        }
+        Ok(waiting)
     }
 
     async fn job(&self, id: Uuid) -> Result<Job> {

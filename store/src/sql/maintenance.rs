@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::statement::Statement;
 use super::{Backend, SqlStore};
-use crate::{Maintenance, MigrationState, Purged, Result, Timestamp};
+use crate::{Maintenance, MigrationState, PoolState, Purged, Result, Timestamp};
 
 #[async_trait]
 impl<B: Backend> Maintenance for SqlStore<B> {
@@ -29,5 +29,9 @@ impl<B: Backend> Maintenance for SqlStore<B> {
 
     async fn close(&self) {
         self.backend.close().await;
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        self.backend.pools()
     }
 }

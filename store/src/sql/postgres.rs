@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection as _, PgPool};
 
-use super::backend::{Backend, Dialect, Durable};
+use super::backend::{Backend, Dialect, Durable, acquire, state};
 use super::statement::{Row, Statement, postgres_arguments};
-use crate::{MigrationState, Result, StoreError, migrate};
+use crate::{MigrationState, PoolState, Result, StoreError, migrate};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// What metrics call the pool.
+const POOL: &str = "all";
 
 /// How long to wait before a transaction that lost against another is run again.
 const RETRIES: [Duration; 4] = [
@@ -40,7 +43,8 @@ impl Backend for Postgres {
 
     async fn read(&self, statement: Statement) -> Result<Vec<Row>> {
         let args = postgres_arguments(&statement.args)?;
-        let rows = sqlx::query_with(statement.sql, args).fetch_all(&self.pool).await?;
+        let mut connection = acquire(POOL, &self.pool).await?;
+        let rows = sqlx::query_with(statement.sql, args).fetch_all(&mut *connection).await?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
@@ -68,6 +72,10 @@ impl Backend for Postgres {
 
     async fn close(&self) {
         self.pool.close().await;
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        vec![state(POOL, &self.pool)]
     }
 }
 
@@ -120,7 +128,8 @@ async fn write_once(
     durable: Durable,
 ) -> Result<Vec<Vec<Row>>, Undone> {
     let mut all = Vec::with_capacity(statements.len());
-    let mut transaction = pool
+    let mut connection = acquire(POOL, pool).await?;
+    let mut transaction = connection
         .begin_with(match durable {
             Durable::Yes => "BEGIN",
             Durable::No => "BEGIN; SET LOCAL synchronous_commit TO off",

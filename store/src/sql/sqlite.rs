@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 
-use super::backend::{Backend, Dialect, Durable};
+use super::backend::{Backend, Dialect, Durable, acquire, state};
 use super::postgres::finish;
 use super::sqlite_writer::Writer;
 use super::statement::{Row, Statement, sqlite_arguments};
-use crate::{Durability, MigrationState, Result, migrate};
+use crate::{Durability, MigrationState, PoolState, Result, migrate};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -35,7 +35,8 @@ impl Backend for Sqlite {
 
     async fn read(&self, statement: Statement) -> Result<Vec<Row>> {
         let args = sqlite_arguments(statement.args)?;
-        let rows = sqlx::query_with(statement.sql, args).fetch_all(&self.readers).await?;
+        let mut connection = acquire("readers", &self.readers).await?;
+        let rows = sqlx::query_with(statement.sql, args).fetch_all(&mut *connection).await?;
         Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 
@@ -58,5 +59,9 @@ impl Backend for Sqlite {
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    fn pools(&self) -> Vec<PoolState> {
+        vec![state("readers", &self.readers), state("writer", &self.writer)]
     }
 }

@@ -4,12 +4,14 @@
 //! together, each behind a savepoint of its own: one sync acknowledges them all, and a write that fails takes nothing
 //! else with it.
 
+use std::time::Instant;
+
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
-use super::backend::Durable;
+use super::backend::{Durable, waited};
 use super::postgres::finish;
 use super::statement::{Row, Statement, sqlite_arguments};
 use crate::{Durability, Result, StoreError};
@@ -25,6 +27,7 @@ type Rows = Vec<Vec<Row>>;
 struct Request {
     statements: Vec<Statement>,
     durable: Durable,
+    asked: Instant,
     reply: oneshot::Sender<Result<Rows>>,
 }
 
@@ -44,7 +47,10 @@ impl Writer {
     /// Queues a write and waits for it. It happens also when the caller stops waiting.
     pub(super) async fn write(&self, statements: Vec<Statement>, durable: Durable) -> Result<Rows> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Request { statements, durable, reply }).await.map_err(|_| closed())?;
+        self.queue
+            .send(Request { statements, durable, asked: Instant::now(), reply })
+            .await
+            .map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 }
@@ -60,6 +66,7 @@ async fn work(pool: SqlitePool, durability: Durability, mut requests: mpsc::Rece
         let mut writes = Vec::with_capacity(batch.len());
         let mut sync = false;
         for request in batch.drain(..) {
+            waited("writer", request.asked);
             sync |= request.durable == Durable::Yes;
             writes.push(request.statements);
             replies.push(request.reply);

@@ -7,6 +7,8 @@ mod collector;
 mod data;
 mod demo;
 mod errors;
+mod logs;
+mod metrics;
 mod pool;
 mod scoring;
 mod select;

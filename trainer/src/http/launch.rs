@@ -12,7 +12,7 @@ use super::{Settings, router};
 use crate::{
     Service,
     run::Engine,
-    service::{verifier, work},
+    service::{count_waiting, verifier, work},
 };
 
 /// A service that is answering.
@@ -62,6 +62,7 @@ pub async fn start(
 
     let service = Service::new(Arc::clone(&store), settings.trainer.clone(), engine, client);
     let edge = Edge {
+        service: "trainer",
         limits: settings.limits.clone(),
         auth,
         loopback: bind.ip().is_loopback(),
@@ -72,8 +73,9 @@ pub async fn start(
     let workers = TaskTracker::new();
     for number in 0..settings.trainer.workers {
         let name = format!("{addr}#{number}-{}", std::process::id());
-        workers.spawn(work(service.clone(), name, stop.clone()));
+        workers.spawn(work(service.clone(), number, name, stop.clone()));
     }
+    tokio::spawn(count_waiting(service.clone(), stop.clone()));
     tokio::spawn(launch::purge(store, stop.clone()));
     let limits = settings.limits.clone();
     let patience = limits.shutdown_timeout.0;

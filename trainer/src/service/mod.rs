@@ -1,5 +1,6 @@
 //! The trainer service: runs as leased jobs in the store, workers that train them, checkpoints that become verifiers.
 
+mod meter;
 mod promote;
 mod record;
 mod report;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 pub(crate) use promote::{PromoteError, verifier};
 pub use record::{Progress, RunSpec};
 pub use settings::TrainerSettings;
-pub(crate) use worker::work;
+pub(crate) use worker::{count_waiting, work};
 
 use crate::run::Engine;
 
@@ -63,6 +64,7 @@ impl Service {
         engine: Arc<dyn Engine>,
         verifier: Option<Client>,
     ) -> Self {
+        meter::describe();
         Self(Arc::new(Inner { store, settings, engine, verifier, changed: Notify::new() }))
     }
 

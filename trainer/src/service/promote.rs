@@ -15,7 +15,7 @@ use server::{
 use store::Job;
 use tracing::{Span, info_span};
 
-use super::{RunSpec, Service, TrainerSettings, record::creator};
+use super::{RunSpec, Service, TrainerSettings, meter, record::creator};
 use crate::run::RunError;
 
 /// Why a checkpoint was not promoted.
@@ -86,6 +86,7 @@ impl Service {
         let deadline = Instant::now() + self.settings.verifier_timeout.0.max(Duration::from_secs(1));
         let path = format!("/v1/models/{model}/activate");
         let answer = client.post(&path, Bytes::new(), &HeaderMap::new(), deadline).await;
+        meter::promoted(answer.is_ok());
         let answer = answer.map_err(|source| PromoteError::Verifier { model: model.clone(), source })?;
         let answer = serde_json::from_slice(&answer.body).unwrap_or_default();
         Ok(Promoted { model, answer })

@@ -9,7 +9,6 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use metrics::counter;
 use serde_json::{Value, json};
 use store::{Lease, NewCheckpoint, NewRunEvent, StoreError, Timestamp};
 use tokio::{
@@ -18,7 +17,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, info_span};
 
-use super::{Progress, Service};
+use super::{Progress, Service, meter::Meter};
 use crate::run::{Event, Observer};
 
 /// Events written at a time.
@@ -76,6 +75,7 @@ pub(super) fn record(event: &Event) -> NewRunEvent {
 /// Writes what happens until the training thread is gone, and keeps the lease. Ends early when the lease is lost.
 pub(super) async fn report(
     service: Service,
+    meter: Meter,
     lease: Lease,
     mut events: mpsc::UnboundedReceiver<Event>,
     stop: Arc<Stop>,
@@ -94,6 +94,7 @@ pub(super) async fn report(
                 fresh |= !over;
                 for event in &batch {
                     progress.note(event);
+                    meter.note(event);
                 }
                 write(&service, lease, &stop, std::mem::take(&mut batch), &progress).await?;
             }
@@ -132,12 +133,10 @@ async fn write(
                 held(stop, || service.store.put_checkpoint(lease, checkpoint.clone(), Timestamp::now()))
                     .instrument(info_span!("store checkpoint", step))
                     .await?;
-                counter!("trainer_checkpoints_total").increment(1);
             }
             Event::Deleted { step } => {
                 held(stop, || service.store.forget_checkpoint(lease, *step as i64)).await?;
             }
-            Event::Step { .. } => counter!("trainer_reports_total").increment(1),
             Event::Alarm { kind, message, step } => {
                 tracing::warn!(?kind, step, message, "a run looks wrong");
             }

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use metrics::{counter, gauge};
 use serde_json::{Value, json};
 use server::trace;
 use store::{Job, Lease, NewRunEvent, StoreError, Timestamp};
@@ -19,6 +18,7 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use super::{
     KIND, RunSpec, Service,
+    meter::{Meter, attempted as count_attempt, busy, waiting},
     record::creator,
     report::{Stop, Watcher, append, held, report},
     roots::confine,
@@ -30,17 +30,21 @@ use crate::{
 
 /// How often a folder that another process still holds is tried.
 const FOLDER_EVERY: Duration = Duration::from_millis(200);
+/// The length of the queue is looked up at most this often.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// The longest pause before another attempt.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// Works on runs until `stop` is cancelled; the run of that moment writes a checkpoint and is given back.
-pub(crate) async fn work(service: Service, name: String, stop: CancellationToken) {
+pub(crate) async fn work(service: Service, number: usize, name: String, stop: CancellationToken) {
+    let meter = Meter::new(number);
+    meter.clear();
     let poll = service.settings.poll.0.max(Duration::from_millis(10));
     while !stop.is_cancelled() {
         // Before looking, so that what is queued while looking is not missed.
         let changed = service.changed.notified();
         match claim(&service, &name).await {
-            Ok(Some(job)) => attempt(&service, job, &stop).await,
+            Ok(Some(job)) => attempt(&service, &meter, job, &stop).await,
             Ok(None) => {
                 let _ = stop.run_until_cancelled(timeout(poll, changed)).await;
             }
@@ -48,6 +52,20 @@ pub(crate) async fn work(service: Service, name: String, stop: CancellationToken
                 tracing::warn!(%error, "cannot look for runs");
                 stop.run_until_cancelled(sleep(poll)).await;
             }
+        }
+    }
+}
+
+/// Looks at the length of the queue now and then, until `stop` is cancelled.
+pub(crate) async fn count_waiting(service: Service, stop: CancellationToken) {
+    let every = service.settings.poll.0.max(COUNT_EVERY);
+    loop {
+        match service.store.waiting_jobs(KIND).await {
+            Ok(jobs) => waiting(jobs),
+            Err(error) => tracing::debug!(%error, "the queue cannot be counted"),
+        }
+        if stop.run_until_cancelled(sleep(every)).await.is_none() {
+            return;
         }
     }
 }
@@ -67,19 +85,19 @@ async fn claim(service: &Service, name: &str) -> Result<Option<Job>, StoreError>
 type Ended = Result<Summary, RunError>;
 
 /// One attempt at a run, in the trace of the request that made the run.
-async fn attempt(service: &Service, job: Job, leaving: &CancellationToken) {
+async fn attempt(service: &Service, meter: &Meter, job: Job, leaving: &CancellationToken) {
     let span = tracing::error_span!("train", run = %job.id, attempt = job.attempts, trace_id = Empty, outcome = Empty);
     let creator = creator(&job.payload);
     trace::adopt(&span, creator);
     let waited = Timestamp::now().0.saturating_sub(job.created_at.0) as f64 / 1e6;
     trace::attribute(&span, "entropo.run.seconds_since_created", waited);
-    trace::with_caller(creator, attempted(service, job, leaving)).instrument(span).await;
+    trace::with_caller(creator, attempted(service, meter, job, leaving)).instrument(span).await;
 }
 
-async fn attempted(service: &Service, job: Job, leaving: &CancellationToken) {
+async fn attempted(service: &Service, meter: &Meter, job: Job, leaving: &CancellationToken) {
     let lease = job.lease();
     tracing::info!("training");
-    gauge!("trainer_running").increment(1.0);
+    busy(1.0);
     let stop = Arc::new(Stop::default());
     let flag = Arc::clone(&stop);
     let watched = leaving.clone();
@@ -89,7 +107,7 @@ async fn attempted(service: &Service, job: Job, leaving: &CancellationToken) {
     });
     let started = started(service, &job, &stop).instrument(info_span!("start attempt"));
     let ended = match started.await {
-        Ok(()) => train(service, &job, &stop).await,
+        Ok(()) => train(service, meter, &job, &stop).await,
         Err(error) => Err(RunError::Failed(error.to_string())),
     };
     leave.abort();
@@ -104,8 +122,9 @@ async fn attempted(service: &Service, job: Job, leaving: &CancellationToken) {
     };
     Span::current().record("outcome", outcome);
     tracing::info!(outcome, "the attempt ended");
-    counter!("trainer_attempts_total", "outcome" => outcome).increment(1);
-    gauge!("trainer_running").decrement(1.0);
+    count_attempt(outcome);
+    busy(-1.0);
+    meter.clear();
     service.changed.notify_waiters();
 }
 
@@ -116,7 +135,7 @@ async fn started(service: &Service, job: &Job, stop: &Stop) -> Result<(), StoreE
 }
 
 /// Trains in a thread: it computes for hours, and must not keep the process from ending.
-async fn train(service: &Service, job: &Job, stop: &Arc<Stop>) -> Ended {
+async fn train(service: &Service, meter: &Meter, job: &Job, stop: &Arc<Stop>) -> Ended {
     let config = prepared(service, &job.payload)?;
     let folder = service.folder(job.id);
     let (events, received) = mpsc::unbounded_channel();
@@ -138,7 +157,8 @@ async fn train(service: &Service, job: &Job, stop: &Arc<Stop>) -> Ended {
         let _ = done.send(ended);
     });
     thread.map_err(|source| RunError::Io { what: "cannot start a thread".to_owned(), source })?;
-    let reported = trace::spawn(report(service.clone(), job.lease(), received, Arc::clone(stop)));
+    let reported =
+        trace::spawn(report(service.clone(), meter.clone(), job.lease(), received, Arc::clone(stop)));
     // Reporting ends with the thread, which drops its sender; if it ends before, the thread is told to stop and is
     // waited for: its folder must not change once the run is somebody else's.
     let reported = reported.await;

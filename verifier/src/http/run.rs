@@ -85,6 +85,7 @@ pub async fn start_with(
         Err(_) => Some(loading),
     };
     let edge = Edge {
+        service: "verifier",
         limits: settings.limits.clone(),
         auth,
         loopback: bind.ip().is_loopback(),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use super::{
-    Batch, EntryId, Shared,
+    Batch, Cost, EntryId, Shared,
     state::{Landed, Outcome},
 };
 use crate::{BackendError, Prepared, RawScore};
@@ -55,10 +55,13 @@ async fn run(shared: Arc<Shared>, batch: Batch) {
     let handed = shared.now();
     let (number, rows, give_up) = shared.lock().depart(&batch.rows);
     let span = span(&shared, &batch, rows.len());
+    let inside = (rows.len() as f64, batch.tokens as f64);
+    shared.meter.in_model(inside.0, inside.1);
     let ended = tokio::select! {
         outcomes = score(&shared, &rows, handed).instrument(span) => Some(outcomes),
         () = give_up.cancelled() => None,
     };
+    shared.meter.in_model(-inside.0, -inside.1);
     let now = shared.now();
     let mut state = shared.lock();
     state.arrive(number);
@@ -76,7 +79,8 @@ async fn run(shared: Arc<Shared>, batch: Batch) {
     if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Scored(_))) {
         state.rate.observe(batch.tokens, took);
     }
-    shared.meter.batch(rows.len(), batch.tokens, batch.cost as f64 / shared.bounds.batch as f64, took);
+    let fill = batch.cost as f64 / shared.bounds.batch as f64;
+    shared.meter.batch(rows.len(), batch.tokens, fill, padding(shared.bounds.cost, &rows), took);
     for ((id, row), outcome) in batch.rows.iter().zip(&rows).zip(outcomes) {
         if let Outcome::Scored(score) = &outcome {
             shared.meter.left(if score.logit.is_some() { "scored" } else { "null" }, 1);
@@ -104,6 +108,17 @@ fn span(shared: &Shared, batch: &Batch, rows: usize) -> Span {
         trace::link(&span, other);
     }
     span
+}
+
+/// Share of a batch's computed tokens that only pad it; none where rows lie one after the other.
+fn padding(cost: Cost, rows: &[Arc<Prepared>]) -> f64 {
+    let longest = rows.iter().map(|row| row.tokens).max().unwrap_or(0);
+    let computed = match cost {
+        Cost::Packed { .. } => 0,
+        Cost::Padded => longest * rows.len(),
+    };
+    let read: usize = rows.iter().map(|row| row.tokens).sum();
+    if computed == 0 { 0.0 } else { 1.0 - read as f64 / computed as f64 }
 }
 
 fn land(

@@ -96,6 +96,7 @@ impl App {
             Registry::open(shelf, Arc::clone(&store), settings.clone(), "mock", None).await.unwrap();
         let service = Service::new(registry, Arc::clone(&store), settings);
         let edge = Edge {
+            service: "verifier",
             limits: Limits::default(),
             auth,
             loopback: true,

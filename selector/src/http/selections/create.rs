@@ -1,6 +1,6 @@
 //! `POST /v1/selections`.
 
-use std::{str::FromStr as _, sync::Arc};
+use std::{str::FromStr as _, sync::Arc, time::Instant};
 
 use axum::{
     Extension,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     PolicyRequest, Prepared, PreparedPool,
-    http::{Service, errors},
+    http::{Service, errors, meter},
     select_prepared,
 };
 
@@ -54,6 +54,7 @@ pub(super) async fn create(
     id: Option<Extension<RequestId>>,
     Json(request): Json<CreateSelection>,
 ) -> Result<Response, Problem> {
+    let started = Instant::now();
     let known = known(&service, &request.stored).await?;
     let limits = service.settings.clone();
     let read = service.compute(move || pool::prepare(request, known, &limits));
@@ -64,11 +65,14 @@ pub(super) async fn create(
         prepare(&service, &ready).instrument(info_span!("prepare candidates")),
     );
     ready.evidence.scores.extend(scored.scores);
-    let pool = pool?;
+    let (pool, policy) = (pool?, ready.policy.name());
     let decided = service.compute(move || decide(ready, &pool, scored.notes));
     let created = decided.instrument(info_span!("select")).await?;
+    let selected = meter::Selected::of(policy, &created.new.result, scored.outcome);
     let kept = keep(&service, created, ticket.map(|Extension(ticket)| ticket));
-    kept.instrument(info_span!("store selection")).await
+    let kept = kept.instrument(info_span!("store selection")).await?;
+    selected.count(started.elapsed());
+    Ok(kept)
 }
 
 /// Reads patches and conversations, while the verifier does the same.

@@ -19,7 +19,7 @@ use store::{NewOutcome, RecordedOutcome, SelectionRecord, Store, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::{Service, errors};
+use crate::http::{Service, errors, meter};
 
 /// What became of candidates.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -123,7 +123,9 @@ pub(super) async fn report(
         let answer = StoredResponse { status: StatusCode::OK.as_u16(), headers, body };
         stored::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
     });
+    let resolved: Vec<bool> = new.iter().filter_map(|outcome| outcome.resolved).collect();
     service.store.put_outcomes(new, now, completion).await.map_err(errors::stored)?;
+    resolved.into_iter().for_each(meter::reported);
     if let Some(Extension(ticket)) = ticket {
         ticket.mark_kept();
     }

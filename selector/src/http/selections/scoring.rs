@@ -3,11 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use common::{Candidate, Degraded, VerifierScore};
-use metrics::counter;
 use server::observe::RequestId;
 
 use super::pool::Ready;
-use crate::http::{ScoreRequest, ScorerError, Scores, Service, Verifier};
+use crate::http::{ScoreRequest, ScorerError, Scores, Service, Verifier, meter};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -16,6 +15,8 @@ pub(super) struct Scored {
     pub(super) scores: Vec<VerifierScore>,
     /// What is missing, for the answer.
     pub(super) notes: Vec<Degraded>,
+    /// What became of asking, in a word; `None` where nobody was asked.
+    pub(super) outcome: Option<&'static str>,
 }
 
 /// Gets the scores that the policy wants and the request does not bring.
@@ -44,8 +45,9 @@ pub(super) async fn score(service: &Service, ready: &Ready, id: Option<&RequestI
         Ok(scores) => kept(scores, &wanted),
         Err((outcome, reason)) => {
             tracing::warn!(reason, "selecting without the verifier");
-            count(outcome);
+            meter::asked(outcome);
             Scored {
+                outcome: Some(outcome),
                 scores: Vec::new(),
                 notes: vec![note(&format!("{reason}; selected without its scores"))],
             }
@@ -85,15 +87,12 @@ fn kept(scores: Scores, wanted: &BTreeSet<String>) -> Scored {
         kept.push(score);
     }
     let complete = wanted.len() == kept.iter().filter(|score| score.probability.is_some()).count();
-    count(if complete { "scored" } else { "partly" });
+    let outcome = if complete { "scored" } else { "partly" };
+    meter::asked(outcome);
     let notes = scores.notes.iter().map(|text| note(text)).collect();
-    Scored { scores: kept, notes }
+    Scored { scores: kept, notes, outcome: Some(outcome) }
 }
 
 fn note(detail: &str) -> Degraded {
     Degraded { evidence: "verifier".to_owned(), detail: detail.to_owned() }
-}
-
-fn count(outcome: &'static str) {
-    counter!("selector_verifier_requests_total", "outcome" => outcome).increment(1);
 }
