@@ -150,19 +150,15 @@ rust_stand_in() {
     mkdir "$folder"
     cp -a "$(rustc --print sysroot)" "$folder/rust"
     rm -rf "$folder/rust/share/doc"
-    # The stand-in has a registry of crates only as far as the machine's own cargo was told of another one.
-    if [ -e "${CARGO_HOME:-$HOME/.cargo}/config.toml" ]; then
-        cp "${CARGO_HOME:-$HOME/.cargo}/config.toml" "$folder/config.toml"
-    else
-        : >"$folder/config.toml"
-    fi
+    # Where this machine goes out through a proxy with a certificate of its own, so do containers.
+    cp /etc/ssl/certs/ca-certificates.crt "$folder/ca.crt"
     cat >"$folder/Dockerfile" <<'EOF'
 FROM debian:bookworm-slim
 RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
     ca-certificates gcc g++ libc6-dev make pkg-config >/dev/null && rm -rf /var/lib/apt/lists/*
 COPY rust /usr/local/rust
-COPY config.toml /usr/local/cargo/config.toml
-ENV CARGO_HOME=/usr/local/cargo PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+COPY ca.crt /usr/local/cargo/ca.crt
+ENV CARGO_HTTP_CAINFO=/usr/local/cargo/ca.crt CARGO_HOME=/usr/local/cargo PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 EOF
     build -t "$rust_image" "$folder"
     rm -rf "$folder"
