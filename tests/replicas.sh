@@ -4,10 +4,12 @@
 #
 #   tests/replicas.sh
 #
-# Takes the programs of ENTROPO_BIN_DIR, else builds them. Starts a throwaway server unless DATABASE_URL names one.
+# Takes the programs of ENTROPO_BIN_DIR, else builds them. Always starts a server of its own, because the database must
+# be empty.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+unset DATABASE_URL
 source .ci/postgres.sh
 if [ -z "${ENTROPO_BIN_DIR:-}" ]; then
     cargo build --quiet --locked -p selector -p verifier -p trainer --bins
