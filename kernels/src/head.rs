@@ -3,12 +3,19 @@
 use rayon::prelude::*;
 
 use crate::product::{Mat, Threads, multiply};
-use crate::simd::{exp, max, sum, vectorised};
+use crate::simd::{exp, max, sums, vectorised};
 
 /// Rows of hidden states that meet the weight together.
 const ROWS: usize = 512;
 /// Words per block: 512 × 4,096 logits are 8 MiB.
 const WORDS: usize = 4_096;
+/// Logits that may be kept for the way back: 256 MiB, however large the vocabulary is. The others are computed again.
+const KEPT: usize = 64 << 20;
+
+/// Rows whose logits are kept, of so many and with so many words: all, or whole blocks.
+fn rows_kept(rows: usize, words: usize) -> usize {
+    if rows * words <= KEPT { rows } else { KEPT / words / ROWS * ROWS }
+}
 
 /// What the head says of every row; all `[rows]`, in nats.
 #[derive(Debug, Clone)]
@@ -55,12 +62,14 @@ vectorised! {
             row.top1 = (first + place) as u32;
         }
         let base = row.highest;
-        row.total += sum(logits.len(), |i| exp(logits[i] - base));
-        row.moment += sum(logits.len(), |i| {
+        let (total, moment) = sums(logits.len(), |i| {
             let below = logits[i] - base;
+            let weight = exp(below);
             // A forbidden word (−∞) weighs nothing.
-            if below < -87.0 { 0.0 } else { exp(below) * below }
+            (weight, if below < -87.0 { 0.0 } else { weight * below })
         });
+        row.total += total;
+        row.moment += moment;
     }
 
     /// Turns logits into their gradients, but for the target's own part.
@@ -80,19 +89,45 @@ vectorised! {
             }
         }
     }
+
+    /// The same for logits that stay as they are, without a gradient of the entropy.
+    fn gradients_of_kept<'a>(logits: &'a [f32], out: &'a mut [f32], lse: f32, d_logp: f32) {
+        for (out, x) in out.iter_mut().zip(logits) {
+            *out = -d_logp * exp(*x - lse);
+        }
+    }
 }
 
 /// Log-probability of the targets, entropy and most likely word; hidden `[rows, inputs]`, weight `[words, inputs]`.
 ///
 /// With x the logits and m the highest of a row, entropy = log Σ e^(x−m) − Σ e^(x−m)·(x−m) / Σ e^(x−m).
 pub fn token_stats(hidden: &[f32], weight: &[f32], targets: &[u32], inputs: usize) -> TokenStats {
+    stats(hidden, weight, targets, inputs, &mut [])
+}
+
+/// [`token_stats`], and the logits of the first rows for [`token_stats_backward`]: at most 256 MiB of them, whatever the
+/// sizes, so that the memory does not grow with the vocabulary or the length.
+pub fn token_stats_kept(
+    hidden: &[f32],
+    weight: &[f32],
+    targets: &[u32],
+    inputs: usize,
+) -> (TokenStats, Vec<f32>) {
+    let words = weight.len() / inputs;
+    let mut kept = vec![0.0; rows_kept(targets.len(), words) * words];
+    let stats = stats(hidden, weight, targets, inputs, &mut kept);
+    (stats, kept)
+}
+
+fn stats(hidden: &[f32], weight: &[f32], targets: &[u32], inputs: usize, kept: &mut [f32]) -> TokenStats {
     let (rows, words) = (targets.len(), weight.len() / inputs);
     assert!(
         hidden.len() == rows * inputs && weight.len() == words * inputs,
         "rows are as wide as the weight"
     );
     assert!(targets.iter().all(|&target| (target as usize) < words), "every target is a word");
-    let mut logits = vec![0.0; ROWS.min(rows) * WORDS.min(words)];
+    let of_kept = kept.len() / words.max(1);
+    let mut scratch = vec![0.0; if of_kept < rows { ROWS.min(rows) * WORDS.min(words) } else { 0 }];
     let start = Running { highest: f32::NEG_INFINITY, top1: 0, total: 0.0, moment: 0.0, target: 0.0 };
     let mut running = vec![start; rows];
     for (block, running) in running.chunks_mut(ROWS).enumerate() {
@@ -101,13 +136,16 @@ pub fn token_stats(hidden: &[f32], weight: &[f32], targets: &[u32], inputs: usiz
         for first in (0..words).step_by(WORDS) {
             let count = WORDS.min(words - first);
             let weight = Mat::dense(&weight[first * inputs..], count, inputs);
-            multiply(&mut logits, count, false, hidden, weight.t(), Threads::All);
+            let (logits, step) = if first_row + running.len() <= of_kept {
+                (&mut kept[first_row * words + first..], words)
+            } else {
+                (&mut scratch[..], count)
+            };
+            multiply(logits, step, false, hidden, weight.t(), Threads::All);
             let targets = &targets[first_row..];
-            running
-                .par_iter_mut()
-                .zip(logits.par_chunks(count))
-                .zip(targets)
-                .for_each(|((running, logits), &target)| take_in(running, logits, first, target as usize));
+            running.par_iter_mut().zip(logits.par_chunks(step)).zip(targets).for_each(
+                |((running, logits), &target)| take_in(running, &logits[..count], first, target as usize),
+            );
         }
     }
     let each = |value: fn(&Running) -> f32| running.iter().map(value).collect();
@@ -122,7 +160,8 @@ pub fn token_stats(hidden: &[f32], weight: &[f32], targets: &[u32], inputs: usiz
 /// Gradients of [`token_stats`] with respect to hidden, and to the weight if it is asked for.
 ///
 /// `lse` is that of the result and `d_logp` the gradient of its `logp`; `entropy`, if it has a gradient, is the result's
-/// and that. With p the probabilities and H the entropy,
+/// and that. `kept` are the logits of the first rows, `[some of the rows, words]`, where [`token_stats_kept`] left them;
+/// without them they are computed again. With p the probabilities and H the entropy,
 /// d logp / dx = onehot − p and dH / dx = −p·(log p + H).
 #[expect(clippy::too_many_arguments, reason = "the inputs, the results and the gradients of one operation")]
 pub fn token_stats_backward(
@@ -133,6 +172,7 @@ pub fn token_stats_backward(
     lse: &[f32],
     d_logp: &[f32],
     entropy: Option<(&[f32], &[f32])>,
+    kept: &[f32],
     with_weight: bool,
 ) -> (Vec<f32>, Option<Vec<f32>>) {
     let (rows, words) = (targets.len(), weight.len() / inputs);
@@ -150,11 +190,18 @@ pub fn token_stats_backward(
             let width = WORDS.min(words - first);
             let part = Mat::dense(&weight[first * inputs..], width, inputs);
             let logits = &mut logits[..count * width];
-            multiply(logits, width, false, hidden, part.t(), Threads::All);
+            let there = entropy.is_none() && (first_row + count) * words <= kept.len();
+            if !there {
+                multiply(logits, width, false, hidden, part.t(), Threads::All);
+            }
             logits.par_chunks_mut(width).enumerate().for_each(|(index, logits)| {
                 let row = first_row + index;
-                let of_entropy = entropy.map(|(entropy, grad)| (grad[row], entropy[row]));
-                logit_gradients(logits, lse[row], d_logp[row], of_entropy);
+                if there {
+                    gradients_of_kept(&kept[row * words + first..][..width], logits, lse[row], d_logp[row]);
+                } else {
+                    let of_entropy = entropy.map(|(entropy, grad)| (grad[row], entropy[row]));
+                    logit_gradients(logits, lse[row], d_logp[row], of_entropy);
+                }
                 let target = targets[row] as usize;
                 if (first..first + width).contains(&target) {
                     logits[target - first] += d_logp[row];
@@ -229,12 +276,39 @@ mod tests {
                 &stats.lse,
                 &d_logp,
                 entropy.map(|grad| (stats.entropy.as_slice(), grad)),
+                &[],
                 true,
             );
             assert_close(&d_hidden, &numeric_gradient(&hidden, |h| value(h, &weight)), 3e-4);
             let d_weight = d_weight.expect("was asked for");
             assert_close(&d_weight, &numeric_gradient(&weight, |w| value(&hidden, w)), 3e-4);
         }
+    }
+
+    #[test]
+    fn logits_that_are_kept_change_nothing() {
+        let (inputs, rows, words) = (4, 2 * ROWS + 5, WORDS + 11);
+        let (hidden, weight) = (random(7, rows * inputs), random(8, words * inputs));
+        let targets: Vec<u32> = (0..rows).map(|row| (row * 101 % words) as u32).collect();
+        let plain = token_stats(&hidden, &weight, &targets, inputs);
+        let (stats, kept) = token_stats_kept(&hidden, &weight, &targets, inputs);
+        assert_eq!((&stats.logp, &stats.entropy, &stats.lse), (&plain.logp, &plain.entropy, &plain.lse));
+        assert_eq!(kept.len(), rows * words);
+        let d_logp = random(9, rows);
+        let back = |kept: &[f32]| {
+            let lse = &stats.lse;
+            token_stats_backward(&hidden, &weight, &targets, inputs, lse, &d_logp, None, kept, true)
+        };
+        let expected = back(&[]);
+        assert_eq!(back(&kept), expected);
+        assert_eq!(back(&kept[..ROWS * words]), expected, "of the first block alone");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        assert_eq!((rows_kept(100, 1_000), rows_kept(1 << 20, 150_000)), (100, 0));
+        assert_eq!(rows_kept(3_000, 32_768), 2_048);
+        assert!((1..300_000).step_by(997).all(|words| rows_kept(50_000, words) * words <= KEPT));
     }
 
     #[test]

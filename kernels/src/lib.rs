@@ -11,6 +11,7 @@ mod head;
 pub mod layout;
 mod linear;
 pub mod mapped;
+pub mod memory;
 mod norm;
 pub mod optimizer;
 mod product;
@@ -21,7 +22,7 @@ mod testing;
 
 pub use attention::Attention;
 pub use elementwise::{rope, rope_in_place, swiglu, swiglu_backward, swiglu_in_place};
-pub use head::{TokenStats, token_stats, token_stats_backward};
+pub use head::{TokenStats, token_stats, token_stats_backward, token_stats_kept};
 pub use layout::{Layout, LayoutError, Node, Span};
 pub use linear::{linear, linear_backward_input, linear_backward_weight, sum_rows};
 pub use norm::{rms_norm, rms_norm_backward};

@@ -99,6 +99,26 @@ pub(crate) fn sum(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     fold(partial, |a, b| a + b)
 }
 
+/// Two sums at once, each as [`sum`] has it.
+#[inline(always)]
+pub(crate) fn sums(count: usize, term: impl Fn(usize) -> (f32, f32)) -> (f32, f32) {
+    let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
+    let whole = count / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for lane in 0..LANES {
+            let (a, b) = term(start + lane);
+            first[lane] += a;
+            second[lane] += b;
+        }
+    }
+    for index in whole..count {
+        let (a, b) = term(index);
+        first[index - whole] += a;
+        second[index - whole] += b;
+    }
+    (fold(first, |a, b| a + b), fold(second, |a, b| a + b))
+}
+
 /// Replaces every element by `value` of it and returns the sum of what came of them, as [`sum`] has it.
 #[inline(always)]
 pub(crate) fn replace_and_sum(x: &mut [f32], value: impl Fn(f32) -> f32) -> f32 {

@@ -10,9 +10,18 @@ pub use gradients::{Gradients, Trainable};
 pub use optimizer::{Method, Optimizer, StateError};
 pub use peft::AdapterError;
 
+use std::time::Duration;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::device::is_cpu;
+
+/// Lets the process keep the memory of a step's buffers for those of the next: call it before training.
+///
+/// It is given back about a minute after nothing takes it any more.
+pub fn keep_buffers() {
+    kernels::memory::keep_freed_for(Duration::from_mins(1));
+}
 
 /// The elements of a parameter, its gradient or its moments: single precision, in memory for the processor and on the
 /// device for others.

@@ -41,6 +41,7 @@ impl Engine for Native {
 
     fn train(&self, config: &RunConfig, out: &Path, observer: &dyn Observer) -> Result<Summary, RunError> {
         let started = Instant::now();
+        model::training::keep_buffers();
         let device = setup::device(config)?;
         fs::create_dir_all(out).map_err(io(out))?;
         claim(config, out)?;

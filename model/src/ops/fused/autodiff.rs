@@ -124,13 +124,13 @@ impl<B: Gradients> Backward<B, 3> for Attention {
 struct TokenStats;
 
 impl<B: Gradients> Backward<B, 2> for TokenStats {
-    type State = ([NodeId; 2], IntTensor<B>, FloatTensor<B>);
+    type State = ([NodeId; 2], IntTensor<B>, [FloatTensor<B>; 2]);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Grads, kept: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let ([hidden, weight], (inputs, targets, lse)) = (ops.parents, ops.state);
+        let ([hidden, weight], (inputs, targets, left)) = (ops.parents, ops.state);
         let inputs = inputs.map(|input| kept.retrieve_node_output(input));
-        let (d_hidden, d_weight) = B::token_stats_backward(inputs, targets, lse, grad, weight.is_some());
+        let (d_hidden, d_weight) = B::token_stats_backward(inputs, targets, left, grad, weight.is_some());
         register!(grads, hidden => d_hidden);
         if let (Some(weight), Some(d_weight)) = (weight, d_weight) {
             grads.register::<B>(weight.id, d_weight);
@@ -238,8 +238,8 @@ impl<B: Gradients, C: CheckpointStrategy> Fused for Autodiff<B, C> {
             OpsKind::Tracked(mut tape) => {
                 let inputs = [tape.checkpoint(&hidden), tape.checkpoint(&weight)];
                 let (hidden, weight) = (hidden.into_primitive(), weight.into_primitive());
-                let (logp, entropy, top1, lse) = B::token_stats_forward(hidden, weight, targets.clone());
-                let logp = tape.finish((inputs, targets, lse), logp);
+                let (logp, entropy, top1, left) = B::token_stats_forward(hidden, weight, targets.clone());
+                let logp = tape.finish((inputs, targets, left), logp);
                 (logp, <Self as AutodiffBackend>::from_inner(entropy), top1)
             }
             OpsKind::UnTracked(tape) => {

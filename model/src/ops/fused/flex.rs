@@ -7,7 +7,7 @@ use burn::{
     tensor::{DType, Shape, TensorData},
 };
 use burn_flex::FlexTensor;
-use kernels::{Attention, Layout, attention::Forward};
+use kernels::{Attention, Layout, TokenStats, attention::Forward};
 
 use super::{Fused, Gradients};
 use crate::ops::AttentionOptions;
@@ -102,9 +102,25 @@ impl Fused for Flex {
         weight: FlexTensor,
         targets: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (logp, entropy, top1, _) = Self::token_stats_forward(hidden, weight, targets);
+        let (inputs, rows, integers) = (hidden.shape()[1], targets.shape(), targets.dtype());
+        let (hidden, weight) = (Values::of(hidden), Values::of(weight));
+        let stats = kernels::token_stats(hidden.slice(), weight.slice(), &words(targets), inputs);
+        let (logp, entropy, top1, _) = of_rows(stats, &rows, integers);
         (logp, entropy, top1)
     }
+}
+
+/// What the head says of every row, as tensors.
+fn of_rows(
+    stats: TokenStats,
+    rows: &Shape,
+    integers: DType,
+) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+    let top1: Vec<i64> = stats.top1.iter().map(|&word| i64::from(word)).collect();
+    let top1 = TensorData::new(top1, rows.clone());
+    let top1 = if integers == DType::I64 { top1 } else { top1.convert_dtype(integers) };
+    let each = |values| tensor(values, rows.clone());
+    (each(stats.logp), each(stats.entropy), FlexTensor::from_data(top1), each(stats.lse))
 }
 
 impl Gradients for Flex {
@@ -185,30 +201,25 @@ impl Gradients for Flex {
         hidden: FlexTensor,
         weight: FlexTensor,
         targets: FlexTensor,
-    ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+    ) -> (FlexTensor, FlexTensor, FlexTensor, [FlexTensor; 2]) {
         let (inputs, rows, integers) = (hidden.shape()[1], targets.shape(), targets.dtype());
         let (hidden, weight) = (Values::of(hidden), Values::of(weight));
-        let stats = kernels::token_stats(hidden.slice(), weight.slice(), &words(targets), inputs);
-        let top1: Vec<i64> = stats.top1.iter().map(|&word| i64::from(word)).collect();
-        let top1 = TensorData::new(top1, rows.clone());
-        let top1 = if integers == DType::I64 { top1 } else { top1.convert_dtype(integers) };
-        (
-            tensor(stats.logp, rows.clone()),
-            tensor(stats.entropy, rows.clone()),
-            FlexTensor::from_data(top1),
-            tensor(stats.lse, rows),
-        )
+        let (stats, kept) =
+            kernels::token_stats_kept(hidden.slice(), weight.slice(), &words(targets), inputs);
+        let (logp, entropy, top1, lse) = of_rows(stats, &rows, integers);
+        let len = kept.len();
+        (logp, entropy, top1, [lse, tensor(kept, [len])])
     }
 
     fn token_stats_backward(
         [hidden, weight]: [FlexTensor; 2],
         targets: FlexTensor,
-        lse: FlexTensor,
+        [lse, kept]: [FlexTensor; 2],
         grad: FlexTensor,
         with_weight: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
         let (of_hidden, of_weight) = (hidden.shape(), weight.shape());
-        let [hidden, weight, lse, grad] = [hidden, weight, lse, grad].map(Values::of);
+        let [hidden, weight, lse, kept, grad] = [hidden, weight, lse, kept, grad].map(Values::of);
         let (d_hidden, d_weight) = kernels::token_stats_backward(
             hidden.slice(),
             weight.slice(),
@@ -217,6 +228,7 @@ impl Gradients for Flex {
             lse.slice(),
             grad.slice(),
             None,
+            kept.slice(),
             with_weight,
         );
         (tensor(d_hidden, of_hidden), d_weight.map(|values| tensor(values, of_weight)))

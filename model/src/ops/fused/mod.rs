@@ -122,18 +122,19 @@ pub(super) trait Gradients: Fused {
         options: AttentionOptions,
     ) -> [FloatTensor<Self>; 3];
 
-    /// The results, and the log Σ exp `[T]` that the backward pass needs.
+    /// The results, and what the backward pass needs: the log Σ exp `[T]`, and the logits of as many of the first rows as
+    /// may be kept, one after the other.
     fn token_stats_forward(
         hidden: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         targets: IntTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, IntTensor<Self>, FloatTensor<Self>);
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, IntTensor<Self>, [FloatTensor<Self>; 2]);
 
-    /// With respect to hidden and, if asked for, the weight, the inputs.
+    /// With respect to hidden and, if asked for, the weight, the inputs; `kept` is what the forward pass left.
     fn token_stats_backward(
         inputs: [FloatTensor<Self>; 2],
         targets: IntTensor<Self>,
-        lse: FloatTensor<Self>,
+        kept: [FloatTensor<Self>; 2],
         grad: FloatTensor<Self>,
         with_weight: bool,
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);

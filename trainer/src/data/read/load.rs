@@ -9,7 +9,7 @@ use std::{
 use common::formats::{decompress, parse_json};
 use serde_json::Value;
 
-use super::{RowError, RowErrorKind, row, table};
+use super::{RowError, RowErrorKind, parquet, row, table};
 use crate::data::{Mask, Row};
 
 /// Lines longer than this are refused, in bytes.
@@ -37,34 +37,28 @@ pub enum LoadRowsError {
         /// Why.
         error: io::Error,
     },
-    /// It is a Parquet file.
-    #[error(
-        "{path}: Parquet is not read; write it as JSON lines first (in Python: datasets.load_dataset(\"parquet\", \
-         data_files=FILE)[\"train\"].to_json(OUT))"
-    )]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-    },
 }
 
-/// Reads a file of rows: JSON lines or one JSON list, as it is or packed by gzip, zstd or xz.
+/// Reads a file of rows: JSON lines, one JSON list or Parquet, as it is or packed by gzip, zstd or xz.
 ///
 /// Under [`Mask::Completion`] the rows get the fields that the tables of other trainers would give them.
 pub fn load_rows(path: &Path, mask: Mask) -> Result<Loaded, LoadRowsError> {
     let failed = |error| LoadRowsError::Io { path: path.to_owned(), error };
     let file = File::open(path).map_err(failed)?;
-    let mut reader = decompress(BufReader::with_capacity(1 << 20, file)).map_err(failed)?;
-    if reader.fill_buf().map_err(failed)?.starts_with(b"PAR1") {
-        return Err(LoadRowsError::Parquet { path: path.to_owned() });
-    }
+    let reader = decompress(BufReader::with_capacity(1 << 20, file)).map_err(failed)?;
     parse_rows(reader, mask).map_err(failed)
 }
 
 /// [`load_rows`] of what any reader yields.
 pub fn parse_rows(reader: impl BufRead, mask: Mask) -> io::Result<Loaded> {
     let mut reader = Hashing { reader, hasher: blake3::Hasher::new() };
-    let mut values = read_values(&mut reader)?;
+    let mut values = if reader.fill_buf()?.starts_with(parquet::MAGIC) {
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content)?;
+        parquet::read_values(content)?
+    } else {
+        read_values(&mut reader)?
+    };
     let hash = reader.hasher.finalize().to_hex().to_string();
     if mask == Mask::Completion {
         table::as_table(values.iter_mut().filter_map(|(_, value)| value.as_mut().ok()));
@@ -167,13 +161,5 @@ mod tests {
     fn what_python_writes_is_read() {
         let rows = loaded("{\"prompt\": \"\\ud800\", \"completion\": \"c\", \"margin\": NaN}").rows;
         assert_eq!((rows.len(), rows[0].margin), (1, None));
-    }
-
-    #[test]
-    fn parquet_is_refused_with_a_way_out() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), b"PAR1....PAR1").expect("written");
-        let error = load_rows(file.path(), Mask::Policy).expect_err("refused").to_string();
-        assert!(error.contains("Parquet is not read") && error.contains("to_json"), "{error}");
     }
 }

@@ -14,6 +14,7 @@
 
 mod fields;
 mod load;
+mod parquet;
 mod shapes;
 mod table;
 
