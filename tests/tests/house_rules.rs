@@ -216,6 +216,39 @@ fn the_readme_names_every_command() {
 }
 
 #[test]
+fn images_are_built_by_this_toolchain_and_set_what_there_is() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
+    let version = toolchain["toolchain"]["channel"].as_str().unwrap().rsplit_once('.').unwrap().0.to_owned();
+    for file in ["deploy/Dockerfile", "deploy/docker-compose.yml"] {
+        assert!(read(file).contains(&format!("rust:{version}-bookworm")), "{file} builds with another Rust");
+    }
+    let page = read("docs/configuration.md");
+    let keys: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(key, _)| format!("ENTROPO_{}", key.replace('.', "_").to_uppercase()))
+        .collect();
+    let mut unknown = Vec::new();
+    for file in ["deploy/Dockerfile", "deploy/docker-compose.yml"] {
+        for line in read(file).lines() {
+            // `NAME: value` in the one, `NAME=value` in the other.
+            let name: String = line
+                .trim_start()
+                .trim_start_matches("ENV ")
+                .chars()
+                .take_while(|letter| letter.is_ascii_uppercase() || *letter == '_')
+                .collect();
+            let key = name.strip_suffix("_FILE").unwrap_or(&name);
+            if name.starts_with("ENTROPO_") && !keys.contains(&name) && !keys.contains(key) {
+                unknown.push(format!("{file}: {name}"));
+            }
+        }
+    }
+    none(&unknown, "images and compose set keys of docs/configuration.md");
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let mut dead = Vec::new();
     for (file, text) in files(".", "md") {
