@@ -8,6 +8,8 @@ use common::{Candidate, Selection, TestRun, VerifierScore};
 use reqwest::{Response, StatusCode, Url};
 use selector::Policy;
 use serde::{Deserialize, Serialize};
+use server::auth::TENANT;
+use store::Tenant;
 
 use crate::input::group::Issue;
 
@@ -20,6 +22,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
+    tenant: Tenant,
 }
 
 /// Body of `POST /v1/selections`.
@@ -100,7 +103,13 @@ impl Client {
         let base =
             Url::parse(url).with_context(|| format!("`{url}` is not a URL such as http://127.0.0.1:8080"))?;
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().context("cannot set up HTTP")?;
-        Ok(Self { http, base, token: token.map(str::to_owned) })
+        Ok(Self { http, base, token: token.map(str::to_owned), tenant: Tenant::DEFAULT })
+    }
+
+    /// The same for the records of a tenant; the service must let the token act for it.
+    #[must_use]
+    pub fn acting_for(self, tenant: &Tenant) -> Self {
+        Self { tenant: tenant.clone(), ..self }
     }
 
     /// Selects and remembers.
@@ -133,6 +142,9 @@ impl Client {
         let mut request = self.http.post(self.url(path)?).json(body);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        if !self.tenant.is_default() {
+            request = request.header(TENANT, self.tenant.as_str());
         }
         let response = request.send().await.with_context(|| format!("cannot reach {}", self.base))?;
         if response.status().is_success() {

@@ -22,6 +22,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
+use store::Tenant;
 
 use crate::{
     auth::Caller,
@@ -41,6 +42,8 @@ pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(4);
 /// One use of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
+    /// Whose key it is.
+    pub tenant: Tenant,
     /// Caller, method and route: the same key means nothing elsewhere.
     pub scope: String,
     /// The key.
@@ -52,6 +55,8 @@ pub struct Claim {
 /// A key that this request holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
+    /// Whose key it is.
+    pub tenant: Tenant,
     /// The claim's scope.
     pub scope: String,
     /// The key.
@@ -141,13 +146,14 @@ async fn with_key(
     next: Next,
 ) -> Result<Response, Problem> {
     let key = key_of(&request)?;
-    let caller =
-        request.extensions().get::<Caller>().map_or_else(|| "anonymous".into(), |caller| caller.id.clone());
+    let caller = request.extensions().get::<Caller>().cloned();
+    let Caller { id: caller, tenant, .. } =
+        caller.ok_or_else(|| Problem::broken("the route is not behind the layer that authorizes"))?;
     let route = request.extensions().get::<MatchedPath>().map_or(request.uri().path(), MatchedPath::as_str);
     let path = if route.contains('{') { request.uri().path() } else { route };
     let scope = format!("{caller} {} {path}", request.method());
     let (parts, bytes) = body::read(request).await?;
-    let claim = Claim { scope, key, body_hash: *blake3::hash(&bytes).as_bytes() };
+    let claim = Claim { tenant, scope, key, body_hash: *blake3::hash(&bytes).as_bytes() };
     let unavailable = |cause: String| {
         Problem::new(Kind::Unavailable, "the idempotency key cannot be checked just now").with_cause(cause)
     };

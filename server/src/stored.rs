@@ -38,7 +38,12 @@ impl TokenStore for Stored {
         Ok(widest.map(|scope| TokenRecord {
             id: token.id.to_string(),
             name: token.name.clone(),
+            tenant: token.tenant.clone(),
             hash: TokenHash::from_bytes(token.hash),
+            previous: token
+                .previous
+                .filter(|previous| now < previous.until)
+                .map(|previous| TokenHash::from_bytes(previous.hash)),
             scope,
             expired: !token.is_valid(now),
         }))
@@ -48,13 +53,20 @@ impl TokenStore for Stored {
 #[async_trait]
 impl IdempotencyStore for Stored {
     async fn claim(&self, claim: &Claim) -> Result<Claimed, String> {
-        let request =
-            ClaimRequest { scope: claim.scope.clone(), key: claim.key.clone(), body_hash: claim.body_hash };
+        let request = ClaimRequest {
+            tenant: claim.tenant.clone(),
+            scope: claim.scope.clone(),
+            key: claim.key.clone(),
+            body_hash: claim.body_hash,
+        };
         let answer = self.store.claim(request, Timestamp::now(), CLAIM_LEASE).await;
         Ok(match answer.map_err(|error| error.to_string())? {
-            store::Claim::Acquired(held) => {
-                Claimed::Fresh(Held { scope: held.scope, key: held.key, id: held.claim_id })
-            }
+            store::Claim::Acquired(held) => Claimed::Fresh(Held {
+                tenant: held.tenant,
+                scope: held.scope,
+                key: held.key,
+                id: held.claim_id,
+            }),
             store::Claim::Done(stored) => Claimed::Replay(StoredResponse {
                 status: stored.status,
                 headers: stored.headers,
@@ -94,7 +106,12 @@ pub fn completion(held: &Held, response: StoredResponse, ttl: Duration) -> Compl
 }
 
 fn store_held(held: &Held) -> store::Held {
-    store::Held { scope: held.scope.clone(), key: held.key.clone(), claim_id: held.id }
+    store::Held {
+        tenant: held.tenant.clone(),
+        scope: held.scope.clone(),
+        key: held.key.clone(),
+        claim_id: held.id,
+    }
 }
 
 #[async_trait]

@@ -31,6 +31,7 @@ use server::{
     idempotency::{Claim, Claimed, Held, IdempotencyStore, StoredResponse, idempotent},
     stack,
 };
+use store::Tenant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -264,7 +265,15 @@ async fn tokens_are_asked_for_and_their_scopes_hold() {
     let mut tokens = BTreeMap::new();
     let mut create = |scope: Scope, expired: bool| {
         let token = Token::generate().unwrap();
-        let record = TokenRecord { id: "t".into(), name: "t".into(), hash: token.hash, scope, expired };
+        let record = TokenRecord {
+            id: "t".into(),
+            name: "t".into(),
+            tenant: Tenant::DEFAULT,
+            hash: token.hash,
+            previous: None,
+            scope,
+            expired,
+        };
         tokens.insert(*token.hash.as_bytes(), record);
         format!("Bearer {}", token.secret.expose())
     };
@@ -306,6 +315,7 @@ impl IdempotencyStore for Keys {
             None => {
                 keys.insert(at, (claim.body_hash, None));
                 Claimed::Fresh(Held {
+                    tenant: claim.tenant.clone(),
                     scope: claim.scope.clone(),
                     key: claim.key.clone(),
                     id: uuid::Uuid::nil(),

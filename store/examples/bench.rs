@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::{Ranked, Role, Selection, Trajectory, Turn, Votes};
 use store::{
     Claim, ClaimRequest, Completion, ConnectOptions, Durability, Member, NewCandidate, NewIssue, NewMember,
-    NewSelection, SelectionFilter, Store, StoredResponse, Timestamp, connect,
+    NewSelection, SelectionFilter, Store, StoredResponse, Tenant, Timestamp, connect,
 };
 use uuid::Uuid;
 
@@ -78,7 +78,12 @@ async fn selections(
 
 async fn store_one(store: &dyn Store, new: NewSelection) -> store::Result<()> {
     let now = Timestamp::now();
-    let key = ClaimRequest { scope: "bench".to_owned(), key: new.id.to_string(), body_hash: [1; 32] };
+    let key = ClaimRequest {
+        tenant: Tenant::DEFAULT,
+        scope: "bench".to_owned(),
+        key: new.id.to_string(),
+        body_hash: [1; 32],
+    };
     let claim = store.claim(key, now, Duration::from_mins(1)).await?;
     let completion = match claim {
         Claim::Acquired(held) => {
@@ -88,7 +93,7 @@ async fn store_one(store: &dyn Store, new: NewSelection) -> store::Result<()> {
         }
         _ => None,
     };
-    store.record_selection(new, completion).await
+    store.record_selection(&Tenant::DEFAULT, new, completion).await
 }
 
 /// One selection among 16 trajectories of 0.1 to 1.5 MB: the time to prepare and to store them.
@@ -113,7 +118,7 @@ async fn lists(store: &dyn Store) -> Result<(), Box<dyn std::error::Error>> {
     let (mut latencies, mut after) = (Vec::new(), None);
     for _ in 0..200 {
         let start = Instant::now();
-        let page = store.selections(&SelectionFilter::default(), after, 50).await?;
+        let page = store.selections(&Tenant::DEFAULT, &SelectionFilter::default(), after, 50).await?;
         latencies.push(start.elapsed());
         after = page.next;
     }

@@ -7,6 +7,8 @@
 //!   at all. Writes run in their own task: dropping the future that waits for one does not stop it half way.
 //! - The caller passes the time and the ids of what it creates, so that results can be reproduced and a reply can
 //!   be stored together with the rows it describes.
+//! - Every record belongs to a [`Tenant`], and every method that reads or writes records is told which: there is no
+//!   query without one. What the deployment shares (settings, tokens, the claiming of jobs) says so.
 //! - Lists are in a total order and are read on with a cursor, never with an offset.
 
 mod api;
@@ -16,6 +18,7 @@ mod error;
 mod ids;
 mod migrate;
 mod sql;
+mod tenant;
 mod time;
 
 pub use api::candidates::{
@@ -33,11 +36,12 @@ pub use api::selections::{
     SelectionSummary,
 };
 pub use api::settings::{Setting, SettingStore};
-pub use api::tokens::{ApiToken, NewToken, TokenStore};
+pub use api::tokens::{ApiToken, NewToken, PreviousSecret, Rotation, TokenStore};
 pub use api::{Maintenance, PoolState, Purged, Store};
 pub use connect::{ConnectOptions, Durability, OnPending, connect};
 pub use error::{Result, StoreError};
 pub use ids::ContentId;
 pub use migrate::{Migration, MigrationState};
 pub use sql::{PgStore, SqliteStore};
+pub use tenant::Tenant;
 pub use time::Timestamp;

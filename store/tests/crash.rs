@@ -16,7 +16,7 @@ use common::{Ranked, Role, Selection, TestKind, TestRun, TestStatus, Trajectory,
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use store::{
     Claim, ClaimRequest, Completion, ConnectOptions, Member, NewCandidate, NewIssue, NewMember, NewOutcome,
-    NewSelection, Store, StoredResponse, Timestamp, connect,
+    NewSelection, Store, StoredResponse, Tenant, Timestamp, connect,
 };
 use uuid::Uuid;
 
@@ -70,7 +70,12 @@ async fn write_one(store: &dyn Store, random: &mut Random) {
     let issue = format!("acme__widget-{}", random.below(5));
     let id = Uuid::now_v7();
     let now = Timestamp::now();
-    let key = ClaimRequest { scope: "crash".to_owned(), key: id.to_string(), body_hash: [7; 32] };
+    let key = ClaimRequest {
+        tenant: Tenant::DEFAULT,
+        scope: "crash".to_owned(),
+        key: id.to_string(),
+        body_hash: [7; 32],
+    };
     let Claim::Acquired(held) = store.claim(key, now, LEASE).await.unwrap() else { panic!("the key is new") };
     let members: Vec<NewMember> = (0..MEMBERS)
         .map(|i| {
@@ -81,7 +86,10 @@ async fn write_one(store: &dyn Store, random: &mut Random) {
     let chosen = members[0].content.id();
     let response = StoredResponse { status: 201, headers: vec![], body: id.to_string().into_bytes() };
     let completion = Completion { held, response, expires_at: now.plus(LEASE) };
-    store.record_selection(selection(id, &issue, members, now), Some(completion)).await.unwrap();
+    store
+        .record_selection(&Tenant::DEFAULT, selection(id, &issue, members, now), Some(completion))
+        .await
+        .unwrap();
     acknowledge(&format!("selection {id}"));
 
     let outcome = NewOutcome {
@@ -94,7 +102,7 @@ async fn write_one(store: &dyn Store, random: &mut Random) {
         detail: None,
     };
     let line = format!("outcome {}", outcome.id);
-    store.put_outcomes(vec![outcome], Timestamp::now(), None).await.unwrap();
+    store.put_outcomes(&Tenant::DEFAULT, vec![outcome], Timestamp::now(), None).await.unwrap();
     acknowledge(&line);
 }
 
@@ -302,10 +310,10 @@ async fn kill_many_times(url: &str) {
         let store = connect(url, &ConnectOptions::default()).await.unwrap();
         let last = acknowledged.iter().rev().find_map(|line| line.strip_prefix("selection "));
         if let Some(id) = last {
-            let record = store.selection(id.parse().unwrap()).await.unwrap();
+            let record = store.selection(&Tenant::DEFAULT, id.parse().unwrap()).await.unwrap();
             let ids: Vec<_> = record.members.iter().map(|(_, id)| *id).collect();
             // Reading checks each trajectory against its content address.
-            assert_eq!(store.candidates(&ids).await.unwrap().len(), MEMBERS);
+            assert_eq!(store.candidates(&Tenant::DEFAULT, &ids).await.unwrap().len(), MEMBERS);
         }
         store.close().await;
         let mut look = Look::open(url).await;

@@ -11,7 +11,7 @@ use common::score::{
 };
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use server::Problem;
-use store::Store;
+use store::{Store, Tenant};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -52,6 +52,8 @@ impl Deref for Service {
 /// What to score.
 #[derive(Debug, Clone)]
 pub struct ScoreCall {
+    /// Whose they are.
+    pub tenant: Tenant,
     /// Name or alias of the model; the active one when it is `None`.
     pub model: Option<String>,
     /// The candidates, with ids unique among them.
@@ -113,10 +115,11 @@ impl Service {
 
     /// The same without the form of the answer.
     pub async fn judge(&self, call: ScoreCall) -> Result<Judged, CallError> {
-        let ScoreCall { model, examples, options } = call;
+        let ScoreCall { tenant, model, examples, options } = call;
         let pipeline = self.registry.find(model.as_deref())?;
         let time = options.deadline_ms.map_or(self.settings.deadline.0, Duration::from_millis).min(LONGEST);
         let job = Job {
+            tenant,
             examples,
             options: PrepareOptions { max_tokens: options.max_tokens, condense: options.condense },
             lane: match options.priority {

@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<()> {
     let kept = service::runtime()?.block_on(async {
         let mut kept = Kept::default();
         if let Some(url) = &args.remote.server {
-            let client = Client::new(url, args.remote.token.as_deref())?;
+            let client = Client::new(url, args.remote.token.as_deref())?.acting_for(&args.remote.tenant);
             for issue in issues.into_values() {
                 kept += send(&client, issue).await?;
                 progress.step();
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
         } else {
             let store = local::open(&settings).await?;
             for issue in issues.into_values() {
-                kept += local::keep(&store, issue).await?;
+                kept += local::keep(&store, &args.remote.tenant, issue).await?;
                 progress.step();
             }
             store.close().await;

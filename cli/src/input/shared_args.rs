@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use common::SourceFormat;
 use selector::{Policy, PolicyRequest, RankerModel};
+use store::Tenant;
 
 use super::load::Options;
 
@@ -65,7 +66,7 @@ pub fn read_model(path: &Path) -> Result<Arc<RankerModel>> {
 }
 
 /// Which running service to use.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Service")]
 pub struct RemoteArgs {
     /// Use a running selector service, such as http://127.0.0.1:8080, instead of selecting in this process
@@ -74,6 +75,9 @@ pub struct RemoteArgs {
     /// API token for the service
     #[arg(long, value_name = "TOKEN", env = "ENTROPO_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// Whose records: the tenant to act for, which takes an administrator's token of the tenant `default`
+    #[arg(long, value_name = "NAME", env = "ENTROPO_TENANT", default_value = "default")]
+    pub tenant: Tenant,
 }
 
 fn probability(text: &str) -> Result<f64, String> {

@@ -29,8 +29,12 @@ impl InProcess {
             priority: ScorePriority::Interactive,
             ..ScoreOptions::default()
         };
-        let call =
-            ScoreCall { model: None, examples: request.candidates.iter().map(example).collect(), options };
+        let call = ScoreCall {
+            tenant: request.tenant.clone(),
+            model: None,
+            examples: request.candidates.iter().map(example).collect(),
+            options,
+        };
         self.0.score(call).await
     }
 }

@@ -180,6 +180,7 @@ mod tests {
             Arc::new(Candidate { candidate_id: format!("run {patch}"), trajectory })
         };
         ScoreRequest {
+            tenant: store::Tenant::DEFAULT,
             instance_id: "a__b-1".into(),
             issue: None,
             candidates: patches.iter().map(candidate).collect(),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use common::Degraded;
 use futures_util::{StreamExt as _, stream};
 use selector::http::{ScoreRequest, Scorer, Scores};
+use store::Tenant;
 
 use super::DEADLINE;
 use crate::input::group::Issue;
@@ -64,6 +65,7 @@ fn request(issue: &Issue) -> ScoreRequest {
         issue.evidence.scores.iter().map(|score| score.candidate_id.as_str()).collect();
     let candidates = issue.whole().filter(|candidate| !scored.contains(candidate.candidate_id.as_str()));
     ScoreRequest {
+        tenant: Tenant::DEFAULT,
         instance_id: issue.pool.instance_id.as_str().into(),
         issue: issue.pool.issue.clone(),
         candidates: candidates.map(Arc::new).collect(),

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use server::{
     Json, Path, Problem, ProblemResponses,
+    auth::Caller,
     idempotency::idempotent,
     intake::{CandidateIn, FileIn, FileReport, GivenRun, Intake, TestIn, check_id},
 };
@@ -93,26 +94,30 @@ struct IngestedCandidate {
 )]
 async fn ingest(
     State(service): State<Service>,
+    caller: Caller,
     Json(request): Json<IngestCandidates>,
 ) -> Result<(StatusCode, JsonBody<Ingested>), Problem> {
     let limits = service.settings.clone();
     let prepared = service.compute(move || prepare(request, &limits)).await?;
-    let now = Timestamp::now();
+    let (tenant, now) = (&caller.tenant, Timestamp::now());
     let mut new = BTreeMap::new();
     for (instance_id, (text, candidates)) in prepared.issues {
         let issue = NewIssue { instance_id, text };
-        let kept =
-            service.store.put_candidates(issue, candidates, now, None).await.map_err(errors::stored)?;
+        let kept = service
+            .store
+            .put_candidates(tenant, issue, candidates, now, None)
+            .await
+            .map_err(errors::stored)?;
         for candidate in kept {
             *new.entry(candidate.id).or_insert(false) |= candidate.new;
         }
     }
     if !prepared.tests.is_empty() {
-        service.store.put_test_runs(prepared.tests, now).await.map_err(errors::stored)?;
+        service.store.put_test_runs(tenant, prepared.tests, now).await.map_err(errors::stored)?;
     }
     let outcomes = prepared.outcomes.len();
     if outcomes > 0 {
-        service.store.put_outcomes(prepared.outcomes, now, None).await.map_err(errors::stored)?;
+        service.store.put_outcomes(tenant, prepared.outcomes, now, None).await.map_err(errors::stored)?;
     }
     let candidates = prepared.names.into_iter().map(|((instance_id, candidate_id), id)| IngestedCandidate {
         new: new.get(&id).copied().unwrap_or(false),
@@ -253,10 +258,11 @@ struct CandidateView {
 )]
 async fn get(
     State(service): State<Service>,
+    caller: Caller,
     Path(id): Path<ContentId>,
 ) -> Result<JsonBody<CandidateView>, Problem> {
-    let stored = service.store.candidate(id).await.map_err(errors::stored)?;
-    let outcomes = service.store.outcomes(id).await.map_err(errors::stored)?;
+    let stored = service.store.candidate(&caller.tenant, id).await.map_err(errors::stored)?;
+    let outcomes = service.store.outcomes(&caller.tenant, id).await.map_err(errors::stored)?;
     Ok(JsonBody(CandidateView {
         content_id: id.to_string(),
         created_at: stored.info.created_at.to_string(),

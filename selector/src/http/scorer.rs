@@ -4,10 +4,13 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use common::{Candidate, VerifierScore};
+use store::Tenant;
 
 /// Candidates to be scored. Nothing is copied: trajectories are megabytes.
 #[derive(Debug, Clone)]
 pub struct ScoreRequest {
+    /// Whose they are.
+    pub tenant: Tenant,
     /// The issue.
     pub instance_id: Arc<str>,
     /// Its text, where it is at hand.

@@ -1,7 +1,13 @@
 //! Reads what a page needs from the store.
 
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use common::Trajectory;
-use store::{SelectionCursor, SelectionFilter, SelectionRecord, Store, StoreError};
+use server::Problem;
+use server::auth::Caller;
+use store::{SelectionCursor, SelectionFilter, SelectionRecord, Store, StoreError, Tenant};
 use uuid::Uuid;
 
 use super::data::{CandidateData, Detail, Listed, Reported};
@@ -11,6 +17,22 @@ use super::respond::WebError;
 /// Selections on one page of the list.
 const LIST_PAGE: u32 = 50;
 
+/// The records that a visitor may see: those of the tenant of their token. Pages get at the store through this only.
+#[derive(Debug, Clone)]
+pub(super) struct Records {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) tenant: Tenant,
+}
+
+impl FromRequestParts<Arc<dyn Store>> for Records {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, store: &Arc<dyn Store>) -> Result<Self, Problem> {
+        let Caller { tenant, .. } = Caller::from_request_parts(parts, store).await?;
+        Ok(Self { store: Arc::clone(store), tenant })
+    }
+}
+
 /// A selection's id from an address. One that cannot be an id names nothing.
 pub(super) fn id(text: &str) -> Result<Uuid, WebError> {
     Uuid::try_parse(text).map_err(|_| WebError::not_found("there is no selection with this id"))
@@ -18,7 +40,7 @@ pub(super) fn id(text: &str) -> Result<Uuid, WebError> {
 
 /// Rows of the list and the cursor of the next ones.
 pub(super) async fn list(
-    store: &dyn Store,
+    records: &Records,
     query: &ListQuery,
 ) -> Result<(Vec<Listed>, Option<String>), WebError> {
     let some = |text: &str| Some(text.trim()).filter(|t| !t.is_empty()).map(str::to_owned);
@@ -42,7 +64,7 @@ pub(super) async fn list(
         "" => None,
         text => Some(text.parse::<SelectionCursor>()?),
     };
-    let page = store.selections(&filter, after, LIST_PAGE).await?;
+    let page = records.store.selections(&records.tenant, &filter, after, LIST_PAGE).await?;
     let listed = page.items.into_iter().map(|s| Listed {
         id: s.id.to_string(),
         created: s.created_at.to_string(),
@@ -58,16 +80,16 @@ pub(super) async fn list(
 }
 
 /// One selection with everything but the conversations.
-pub(super) async fn detail(store: &dyn Store, id: Uuid) -> Result<Detail, WebError> {
-    let record = store.selection(id).await?;
-    let issue = match store.issue(&record.result.instance_id).await {
+pub(super) async fn detail(records: &Records, id: Uuid) -> Result<Detail, WebError> {
+    let record = records.store.selection(&records.tenant, id).await?;
+    let issue = match records.store.issue(&records.tenant, &record.result.instance_id).await {
         Ok(issue) => issue.text,
         Err(StoreError::NotFound { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let candidates = candidates(store, &record).await?;
-    let tests = store.selection_test_runs(id).await?;
-    let outcomes = store.selection_outcomes(id).await?;
+    let candidates = candidates(records, &record).await?;
+    let tests = records.store.selection_test_runs(&records.tenant, id).await?;
+    let outcomes = records.store.selection_outcomes(&records.tenant, id).await?;
     let reported = outcomes.into_iter().filter_map(|(candidate_id, o)| {
         Some(Reported { candidate_id, resolved: o.resolved?, source: o.source })
     });
@@ -82,9 +104,9 @@ pub(super) async fn detail(store: &dyn Store, id: Uuid) -> Result<Detail, WebErr
     })
 }
 
-async fn candidates(store: &dyn Store, record: &SelectionRecord) -> Result<Vec<CandidateData>, WebError> {
+async fn candidates(records: &Records, record: &SelectionRecord) -> Result<Vec<CandidateData>, WebError> {
     let ids: Vec<_> = record.members.iter().map(|(_, content)| *content).collect();
-    let patches = store.candidate_patches(&ids).await?;
+    let patches = records.store.candidate_patches(&records.tenant, &ids).await?;
     let data = record.members.iter().zip(patches).map(|((candidate_id, _), (info, patch))| CandidateData {
         candidate_id: candidate_id.clone(),
         patch,
@@ -98,13 +120,13 @@ async fn candidates(store: &dyn Store, record: &SelectionRecord) -> Result<Vec<C
 
 /// The run of one candidate of a selection.
 pub(super) async fn trajectory(
-    store: &dyn Store,
+    records: &Records,
     id: Uuid,
     candidate_id: &str,
 ) -> Result<Trajectory, WebError> {
-    let record = store.selection(id).await?;
+    let record = records.store.selection(&records.tenant, id).await?;
     let content = record.content_id(Some(candidate_id))?;
-    Ok(store.candidate(content).await?.trajectory)
+    Ok(records.store.candidate(&records.tenant, content).await?.trajectory)
 }
 
 impl From<StoreError> for WebError {

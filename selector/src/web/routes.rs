@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Form, Path, Query};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -14,13 +14,12 @@ use uuid::Uuid;
 
 use super::links::{Links, decode};
 use super::list_view::ListQuery;
+use super::load::Records;
 use super::outcome_form::{self, Notice};
 use super::respond::{Html, Raw, WebError, wants_part};
 use super::text::count;
 use super::{assets, load, origin, pages, turns};
 use crate::Policy;
-
-type Shared = State<Arc<dyn Store>>;
 
 /// The page's routes, for the selector's service to merge with its own.
 pub fn router(store: Arc<dyn Store>) -> Router {
@@ -62,8 +61,8 @@ async fn render(
     }
 }
 
-async fn list(State(store): Shared, Query(query): Query<ListQuery>, headers: HeaderMap) -> Response {
-    let loaded = load::list(&*store, &query).await;
+async fn list(records: Records, Query(query): Query<ListQuery>, headers: HeaderMap) -> Response {
+    let loaded = load::list(&records, &query).await;
     // Only the link to older rows asks for rows alone; the filter takes them out of a whole page.
     render(&headers, move |part| {
         let (listed, next) = loaded?;
@@ -73,28 +72,28 @@ async fn list(State(store): Shared, Query(query): Query<ListQuery>, headers: Hea
     .await
 }
 
-async fn detail(store: &dyn Store, id: &str) -> Result<super::data::Detail, WebError> {
-    load::detail(store, load::id(id)?).await
+async fn detail(records: &Records, id: &str) -> Result<super::data::Detail, WebError> {
+    load::detail(records, load::id(id)?).await
 }
 
 async fn selection(
-    State(store): Shared,
+    records: Records,
     Path(id): Path<String>,
     Query(ask): Query<Ask>,
     headers: HeaderMap,
 ) -> Response {
-    let loaded = detail(&*store, &id).await;
+    let loaded = detail(&records, &id).await;
     let notice = ask.reported.map(stored);
     render(&headers, move |_| pages::selection(&loaded?, ask.candidate.as_deref(), notice)).await
 }
 
 async fn candidate(
-    State(store): Shared,
+    records: Records,
     Path(id): Path<String>,
     Query(ask): Query<Ask>,
     headers: HeaderMap,
 ) -> Response {
-    let loaded = detail(&*store, &id).await;
+    let loaded = detail(&records, &id).await;
     let candidate = ask.candidate.unwrap_or_default();
     render(&headers, move |part| {
         if part {
@@ -107,51 +106,51 @@ async fn candidate(
 }
 
 async fn compare(
-    State(store): Shared,
+    records: Records,
     Path(id): Path<String>,
     Query(ask): Query<Ask>,
     headers: HeaderMap,
 ) -> Response {
-    let loaded = detail(&*store, &id).await;
+    let loaded = detail(&records, &id).await;
     // The form encodes ids on top of what the browser does.
     let [a, b] = [&ask.a, &ask.b].map(|id| decode(id).unwrap_or_default());
     render(&headers, move |part| pages::compare(&loaded?, [&a, &b], part)).await
 }
 
-async fn tests(State(store): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let loaded = detail(&*store, &id).await;
+async fn tests(records: Records, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let loaded = detail(&records, &id).await;
     render(&headers, move |_| pages::tests(&loaded?)).await
 }
 
 async fn trajectory(
-    State(store): Shared,
+    records: Records,
     Path(id): Path<String>,
     Query(ask): Query<Ask>,
     headers: HeaderMap,
 ) -> Response {
     let candidate = ask.candidate.unwrap_or_default();
-    let loaded = run_of(&*store, &id, &candidate).await;
+    let loaded = run_of(&records, &id, &candidate).await;
     render(&headers, move |part| pages::trajectory(&id, &candidate, &loaded?, ask.from, part)).await
 }
 
-async fn run_of(store: &dyn Store, id: &str, candidate: &str) -> Result<common::Trajectory, WebError> {
-    load::trajectory(store, load::id(id)?, candidate).await
+async fn run_of(records: &Records, id: &str, candidate: &str) -> Result<common::Trajectory, WebError> {
+    load::trajectory(records, load::id(id)?, candidate).await
 }
 
 /// The full text of something that a page shows in part.
-async fn raw(State(store): Shared, Path(id): Path<String>, Query(ask): Query<Ask>) -> Response {
-    match raw_text(&*store, &id, &ask).await {
+async fn raw(records: Records, Path(id): Path<String>, Query(ask): Query<Ask>) -> Response {
+    match raw_text(&records, &id, &ask).await {
         Ok(text) => Raw(text).into_response(),
         Err(error) => error.answer(false),
     }
 }
 
-async fn raw_text(store: &dyn Store, id: &str, ask: &Ask) -> Result<String, WebError> {
+async fn raw_text(records: &Records, id: &str, ask: &Ask) -> Result<String, WebError> {
     let nothing = || WebError::not_found("there is no such text");
     if ask.what == "issue" {
-        return detail(store, id).await?.issue.ok_or_else(nothing);
+        return detail(records, id).await?.issue.ok_or_else(nothing);
     }
-    let run = run_of(store, id, ask.candidate.as_deref().unwrap_or_default()).await?;
+    let run = run_of(records, id, ask.candidate.as_deref().unwrap_or_default()).await?;
     match ask.what.as_str() {
         "patch" => run.patch.ok_or_else(nothing),
         "turn" => ask.turn.checked_sub(1).and_then(|i| run.turns.get(i)).map(turns::raw).ok_or_else(nothing),
@@ -164,14 +163,14 @@ fn stored(reports: usize) -> Notice {
 }
 
 async fn report(
-    State(store): Shared,
+    records: Records,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
     let part = wants_part(&headers);
-    match store_report(&*store, &id, &headers, &fields).await {
-        Ok(Ok(reports)) if part => match detail(&*store, &id).await {
+    match store_report(&records, &id, &headers, &fields).await {
+        Ok(Ok(reports)) if part => match detail(&records, &id).await {
             Ok(detail) => render(&headers, move |_| pages::outcome(&detail, stored(reports))).await,
             Err(error) => error.answer(true),
         },
@@ -181,7 +180,7 @@ async fn report(
                 .into_response()
         }
         Ok(Err(refused)) => {
-            let loaded = detail(&*store, &id).await;
+            let loaded = detail(&records, &id).await;
             let notice = Notice { class: "warn notice", words: format!("Not stored: {refused}.") };
             let made = render(&headers, move |part| {
                 if part {
@@ -202,14 +201,14 @@ async fn report(
 
 /// Stores what a form reports: how many outcomes, or why not.
 async fn store_report(
-    store: &dyn Store,
+    records: &Records,
     id: &str,
     headers: &HeaderMap,
     fields: &[(String, String)],
 ) -> Result<Result<usize, String>, WebError> {
     origin::same_origin(headers).map_err(WebError::forbidden)?;
     let selection_id = load::id(id)?;
-    let record = store.selection(selection_id).await?;
+    let record = records.store.selection(&records.tenant, selection_id).await?;
     let report = match outcome_form::read(fields, &record.result) {
         Ok(report) => report,
         Err(refused) => return Ok(Err(refused)),
@@ -227,6 +226,6 @@ async fn store_report(
         });
     }
     let stored = outcomes.len();
-    store.put_outcomes(outcomes, Timestamp::now(), None).await?;
+    records.store.put_outcomes(&records.tenant, outcomes, Timestamp::now(), None).await?;
     Ok(Ok(stored))
 }

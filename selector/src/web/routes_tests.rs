@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use server::auth::Caller;
 use store::{
-    ConnectOptions, Member, NewCandidate, NewIssue, NewMember, NewSelection, Store, Timestamp, connect,
+    ConnectOptions, Member, NewCandidate, NewIssue, NewMember, NewSelection, Store, Tenant, Timestamp,
+    connect,
 };
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -52,12 +55,16 @@ impl Site {
             request: serde_json::json!({}),
             result: detail.selection,
         };
-        store.record_selection(selection, None).await.unwrap();
+        store.record_selection(&Tenant::DEFAULT, selection, None).await.unwrap();
         Self { store }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
-        let response = super::router(Arc::clone(&self.store)).oneshot(request).await.unwrap();
+        let response = super::router(Arc::clone(&self.store))
+            .layer(Extension(Caller::anonymous()))
+            .oneshot(request)
+            .await
+            .unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer {
@@ -189,7 +196,7 @@ async fn an_outcome_is_stored_and_shown() {
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
     assert_eq!(answer.header("location"), format!("/selections/{ID}?reported=2#outcome"));
 
-    let stored = site.store.selection_outcomes(Uuid::try_parse(ID).unwrap()).await.unwrap();
+    let stored = site.store.selection_outcomes(&Tenant::DEFAULT, Uuid::try_parse(ID).unwrap()).await.unwrap();
     let stored: Vec<_> = stored.iter().map(|(id, o)| (id.as_str(), o.resolved, o.source.as_str())).collect();
     assert!(stored.contains(&("run-07", Some(true), "CI")), "{stored:?}");
     assert!(stored.contains(&("a/../b?c=d&e#f", Some(false), "CI")), "{stored:?}");
@@ -217,7 +224,13 @@ async fn outcomes_that_make_no_sense_are_refused_in_words() {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{form}");
         assert!(answer.text.contains("Not stored"), "{form}");
     }
-    assert!(site.store.selection_outcomes(Uuid::try_parse(ID).unwrap()).await.unwrap().is_empty());
+    assert!(
+        site.store
+            .selection_outcomes(&Tenant::DEFAULT, Uuid::try_parse(ID).unwrap())
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ async fn other_machines_need_a_token_that_exists() {
     let token = server::auth::Token::generate().unwrap();
     let new = store::NewToken {
         id: uuid::Uuid::now_v7(),
+        tenant: store::Tenant::DEFAULT,
         name: "reader".into(),
         hash: *token.hash.as_bytes(),
         scopes: vec!["read".into()],

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::{
-    extract::{Request, State},
+    extract::{FromRequestParts, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use serde::{Deserialize, Serialize};
+use store::Tenant;
 
 pub use token::{Token, TokenHash};
 
@@ -62,33 +63,79 @@ pub struct TokenRecord {
     pub id: String,
     /// What people call it.
     pub name: String,
+    /// Whose records it opens.
+    pub tenant: Tenant,
     /// Hash of the whole token.
     pub hash: TokenHash,
+    /// Hash of the secret that it had before, while that is still accepted.
+    pub previous: Option<TokenHash>,
     /// The widest scope.
     pub scope: Scope,
     /// Whether it has expired or was revoked.
     pub expired: bool,
 }
 
+impl TokenRecord {
+    /// Whether this is a secret of the token, in constant time.
+    fn accepts(&self, hash: &TokenHash) -> bool {
+        let now = self.hash.matches(hash);
+        let before = self.previous.is_some_and(|previous| previous.matches(hash));
+        now | before
+    }
+}
+
 /// Where tokens are kept.
 #[async_trait]
 pub trait TokenStore: Send + Sync {
-    /// The token with this hash; the error goes to the log.
+    /// The token with this hash, or with this hash before its last rotation; the error goes to the log.
     async fn find(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, String>;
 }
 
-/// Who sent the request, as an extension.
+/// The header in which the operator says for which tenant a request is.
+pub const TENANT: HeaderName = HeaderName::from_static("entropo-tenant");
+
+/// Who sent the request: an extractor, and an extension of every request that was let in.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The token's id; `anonymous` where no token is needed.
     pub id: Arc<str>,
     /// What they may do.
     pub scope: Scope,
+    /// Whose records they see.
+    pub tenant: Tenant,
 }
 
 impl Caller {
-    fn anonymous() -> Self {
-        Self { id: "anonymous".into(), scope: Scope::Admin }
+    /// Somebody without a token, where none is needed.
+    pub fn anonymous() -> Self {
+        Self { id: "anonymous".into(), scope: Scope::Admin, tenant: Tenant::DEFAULT }
+    }
+
+    /// The caller as the tenant that the header names. Only the operator may act for others: an administrator of the
+    /// default tenant.
+    fn acting_for(self, headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(named) = headers.get(TENANT) else { return Ok(self) };
+        let named = named.to_str().ok().and_then(|name| name.parse::<Tenant>().ok());
+        let tenant = named.ok_or_else(|| Problem::field(TENANT.as_str(), "is not the name of a tenant"))?;
+        if tenant == self.tenant || (self.tenant.is_default() && self.scope >= Scope::Admin) {
+            return Ok(Self { tenant, ..self });
+        }
+        let detail = format!(
+            "this token belongs to the tenant `{}`; only an administrator of `{}` may act for another",
+            self.tenant,
+            Tenant::DEFAULT
+        );
+        Err(Problem::new(Kind::Forbidden, detail))
+    }
+
+    /// Refuses callers of tenants other than the operator's: for what shows the whole deployment.
+    pub fn require_operator(&self) -> Result<(), Problem> {
+        if self.tenant.is_default() {
+            return Ok(());
+        }
+        let detail =
+            format!("this is for tokens of the tenant `{}`; the token given has another", Tenant::DEFAULT);
+        Err(Problem::new(Kind::Forbidden, detail))
     }
 
     /// Refuses callers without the scope.
@@ -99,6 +146,16 @@ impl Caller {
         let detail =
             format!("this needs a token with the scope `{scope}`; the token given has `{}`", self.scope);
         Err(Problem::new(Kind::Forbidden, detail))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    /// Fails where no layer has found out who calls: a route without it must not answer.
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::broken("the route is not behind the layer that authorizes"))
     }
 }
 
@@ -135,7 +192,7 @@ impl Authenticator {
 
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         if !self.required {
-            return Ok(Caller::anonymous());
+            return Caller::anonymous().acting_for(headers);
         }
         let unauthorized = |detail: &'static str| Problem::new(Kind::Unauthorized, detail);
         let header = headers
@@ -145,7 +202,8 @@ impl Authenticator {
         let text = text.ok_or_else(|| unauthorized("the authorization header is not `Bearer TOKEN`"))?;
         let hash = TokenHash::of(&text);
         if self.admin.as_ref().is_some_and(|admin| admin.matches(&hash)) {
-            return Ok(Caller { id: "admin".into(), scope: Scope::Admin });
+            let admin = Caller { id: "admin".into(), scope: Scope::Admin, tenant: Tenant::DEFAULT };
+            return admin.acting_for(headers);
         }
         let found = match &self.store {
             Some(store) => store.find(&hash).await.map_err(|cause| {
@@ -154,8 +212,9 @@ impl Authenticator {
             None => None,
         };
         match found {
-            Some(record) if record.hash.matches(&hash) && !record.expired => {
-                Ok(Caller { id: record.id.into(), scope: record.scope })
+            Some(record) if record.accepts(&hash) && !record.expired => {
+                let caller = Caller { id: record.id.into(), scope: record.scope, tenant: record.tenant };
+                caller.acting_for(headers)
             }
             // One message for all: which tokens exist is nobody's business.
             _ => Err(unauthorized("the token is not known, has expired or was revoked")),

@@ -15,6 +15,8 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::{auth::Caller, problem::Problem};
+
 pub use names::model;
 pub use stores::watch_store;
 
@@ -103,7 +105,12 @@ pub(crate) fn routes() -> Router {
     recorder();
     Router::new().route(
         "/metrics",
-        get(|| async { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render()) }),
+        get(async |caller: Caller| {
+            // They count what all tenants do.
+            caller.require_operator()?;
+            let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+            Ok::<_, Problem>((kind, render()))
+        }),
     )
 }
 

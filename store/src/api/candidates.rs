@@ -5,7 +5,7 @@ use common::{ExitStatus, SourceFormat, TestRun, Trajectory, VerifierScore};
 
 use super::idempotency::Completion;
 use super::issues::NewIssue;
-use crate::{ContentId, Result, StoreError, Timestamp, blob};
+use crate::{ContentId, Result, StoreError, Tenant, Timestamp, blob};
 
 /// A trajectory made ready for storing: serialised once, hashed and compressed.
 ///
@@ -127,6 +127,7 @@ pub trait CandidateStore: Send + Sync {
     /// A candidate that is there already stays as it is. The answer is in the order given.
     async fn put_candidates(
         &self,
+        tenant: &Tenant,
         issue: NewIssue,
         candidates: Vec<NewCandidate>,
         now: Timestamp,
@@ -134,34 +135,44 @@ pub trait CandidateStore: Send + Sync {
     ) -> Result<Vec<Ingested>>;
 
     /// One candidate, or `NotFound`.
-    async fn candidate(&self, id: ContentId) -> Result<StoredCandidate>;
+    async fn candidate(&self, tenant: &Tenant, id: ContentId) -> Result<StoredCandidate>;
 
     /// Candidates in the order asked for; `NotFound` names the first that is missing.
-    async fn candidates(&self, ids: &[ContentId]) -> Result<Vec<StoredCandidate>>;
+    async fn candidates(&self, tenant: &Tenant, ids: &[ContentId]) -> Result<Vec<StoredCandidate>>;
 
     /// Candidates with their patches but without their conversations, in the order asked for; `NotFound` names the
     /// first that is missing. A patch is `None` when the run has none.
-    async fn candidate_patches(&self, ids: &[ContentId]) -> Result<Vec<(CandidateInfo, Option<String>)>>;
+    async fn candidate_patches(
+        &self,
+        tenant: &Tenant,
+        ids: &[ContentId],
+    ) -> Result<Vec<(CandidateInfo, Option<String>)>>;
 
     /// The candidates of an issue by content id, after `after`, at most `limit`.
     async fn candidates_of_issue(
         &self,
+        tenant: &Tenant,
         instance_id: &str,
         after: Option<ContentId>,
         limit: u32,
     ) -> Result<Vec<CandidateInfo>>;
 
     /// Stores test runs of known issues and candidates. The same run twice is a rerun, and kept twice.
-    async fn put_test_runs(&self, runs: Vec<NewTestRun>, now: Timestamp) -> Result<()>;
+    async fn put_test_runs(&self, tenant: &Tenant, runs: Vec<NewTestRun>, now: Timestamp) -> Result<()>;
 
     /// What suites said of one candidate, or with `None` of the issue's unpatched code; oldest first.
-    async fn test_runs(&self, instance_id: &str, content_id: Option<ContentId>) -> Result<Vec<TestRun>>;
+    async fn test_runs(
+        &self,
+        tenant: &Tenant,
+        instance_id: &str,
+        content_id: Option<ContentId>,
+    ) -> Result<Vec<TestRun>>;
 
     /// Stores scores; a later score of the same candidate by the same revision replaces the earlier one.
-    async fn put_scores(&self, scores: Vec<StoredScore>, now: Timestamp) -> Result<()>;
+    async fn put_scores(&self, tenant: &Tenant, scores: Vec<StoredScore>, now: Timestamp) -> Result<()>;
 
     /// The scores that `revision` gave to `ids`, by content id; those without one are left out.
-    async fn scores(&self, ids: &[ContentId], revision: &str) -> Result<Vec<StoredScore>>;
+    async fn scores(&self, tenant: &Tenant, ids: &[ContentId], revision: &str) -> Result<Vec<StoredScore>>;
 }
 
 /// Keys go into text columns, and PostgreSQL's cannot hold NUL; empty ones are mistakes.

@@ -9,12 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::{Result, Timestamp};
+use crate::{Result, Tenant, Timestamp};
 
 /// A key that a client sent with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRequest {
-    /// Whose key it is and for what: caller and route. The same key in two scopes is two keys.
+    /// Whose key it is.
+    pub tenant: Tenant,
+    /// What it is for: caller and route. The same key in two scopes is two keys.
     pub scope: String,
     /// The key.
     pub key: String,
@@ -41,6 +43,8 @@ pub enum Claim {
 /// A claim that the caller holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
+    /// Whose key it is.
+    pub tenant: Tenant,
     /// The key's scope.
     pub scope: String,
     /// The key.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Result, Timestamp};
+use crate::{Result, Tenant, Timestamp};
 
 /// An issue as a caller knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,11 +30,11 @@ pub struct Issue {
 #[async_trait]
 pub trait IssueStore: Send + Sync {
     /// Makes the issue known, and replaces its text where a new one is given.
-    async fn put_issue(&self, issue: NewIssue, now: Timestamp) -> Result<()>;
+    async fn put_issue(&self, tenant: &Tenant, issue: NewIssue, now: Timestamp) -> Result<()>;
 
     /// The issue, or `NotFound`.
-    async fn issue(&self, instance_id: &str) -> Result<Issue>;
+    async fn issue(&self, tenant: &Tenant, instance_id: &str) -> Result<Issue>;
 
     /// Issues in the order of their identifiers, after `after`, at most `limit`.
-    async fn issues(&self, after: Option<&str>, limit: u32) -> Result<Vec<Issue>>;
+    async fn issues(&self, tenant: &Tenant, after: Option<&str>, limit: u32) -> Result<Vec<Issue>>;
 }

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::idempotency::Completion;
-use crate::{Result, Timestamp};
+use crate::{Result, Tenant, Timestamp};
 
 /// A job to be queued.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewJob {
+    /// Whose work it is.
+    pub tenant: Tenant,
     /// Its id: a UUID of version 7, made by the caller.
     pub id: Uuid,
     /// What kind of work it is; workers claim by kind.
@@ -59,6 +61,8 @@ impl JobState {
 pub struct Job {
     /// Its id.
     pub id: Uuid,
+    /// Whose work it is.
+    pub tenant: Tenant,
     /// What kind of work it is.
     pub kind: String,
     /// What the worker needs to know.
@@ -134,7 +138,7 @@ pub trait JobStore: Send + Sync {
     /// stored with it, or neither is: `Conflict` when that claim was lost.
     async fn enqueue(&self, job: NewJob, completion: Option<Completion>, now: Timestamp) -> Result<()>;
 
-    /// Takes up to `limit` jobs of a kind that are due, for `lease`. No job goes to two callers.
+    /// Takes up to `limit` jobs of a kind that are due, of any tenant, for `lease`. No job goes to two callers.
     async fn claim_jobs(
         &self,
         kind: &str,
@@ -171,7 +175,7 @@ pub trait JobStore: Send + Sync {
 
     /// Cancels a job: at once when it is queued; a running one is asked to stop. The state it now has; a job that
     /// has ended stays as it is. `NotFound` when there is none.
-    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<JobState>;
+    async fn cancel_job(&self, tenant: &Tenant, id: Uuid, now: Timestamp) -> Result<JobState>;
 
     /// Gives a job back unfinished, to be claimed again at once: the attempt does not count. It is cancelled when that
     /// was asked for. The state it now has; `Conflict` when the lease was lost.
@@ -179,7 +183,7 @@ pub trait JobStore: Send + Sync {
 
     /// Queues a job again that was cancelled, failed or is dead, for `attempts` more attempts. `Conflict` when it is
     /// none of these, `NotFound` when there is none.
-    async fn resume_job(&self, id: Uuid, attempts: u32, now: Timestamp) -> Result<()>;
+    async fn resume_job(&self, tenant: &Tenant, id: Uuid, attempts: u32, now: Timestamp) -> Result<()>;
 
     /// Takes expired leases back: queued again, cancelled if that was asked for, or dead when the attempts are used
     /// up. How many there were.
@@ -189,11 +193,12 @@ pub trait JobStore: Send + Sync {
     async fn waiting_jobs(&self, kind: &str) -> Result<WaitingJobs>;
 
     /// One job, or `NotFound`.
-    async fn job(&self, id: Uuid) -> Result<Job>;
+    async fn job(&self, tenant: &Tenant, id: Uuid) -> Result<Job>;
 
     /// Jobs, newest first, of a kind and state where given, after the job `after`, at most `limit` (1 to 1,000).
     async fn jobs(
         &self,
+        tenant: &Tenant,
         kind: Option<&str>,
         state: Option<JobState>,
         after: Option<Uuid>,

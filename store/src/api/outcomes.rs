@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::candidates::{check_finite, check_key};
 use super::idempotency::Completion;
-use crate::{ContentId, Result, StoreError, Timestamp};
+use crate::{ContentId, Result, StoreError, Tenant, Timestamp};
 
 /// An outcome to be stored. The latest report about a candidate counts; earlier ones are kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,20 +102,30 @@ pub trait OutcomeStore: Send + Sync {
     /// one. `NotFound` when a candidate or selection is not stored.
     async fn put_outcomes(
         &self,
+        tenant: &Tenant,
         outcomes: Vec<NewOutcome>,
         now: Timestamp,
         completion: Option<Completion>,
     ) -> Result<()>;
 
     /// Every report about a candidate, latest first.
-    async fn outcomes(&self, content_id: ContentId) -> Result<Vec<RecordedOutcome>>;
+    async fn outcomes(&self, tenant: &Tenant, content_id: ContentId) -> Result<Vec<RecordedOutcome>>;
 
     /// The latest outcome of each candidate of a selection, by the selection's candidate ids; those without are left
     /// out.
-    async fn selection_outcomes(&self, selection_id: Uuid) -> Result<Vec<(String, RecordedOutcome)>>;
+    async fn selection_outcomes(
+        &self,
+        tenant: &Tenant,
+        selection_id: Uuid,
+    ) -> Result<Vec<(String, RecordedOutcome)>>;
 
     /// Candidates that have an outcome, by issue and then content id, after `after`, at most `limit`.
-    async fn labelled(&self, after: Option<&LabelCursor>, limit: u32) -> Result<Vec<LabelledCandidate>>;
+    async fn labelled(
+        &self,
+        tenant: &Tenant,
+        after: Option<&LabelCursor>,
+        limit: u32,
+    ) -> Result<Vec<LabelledCandidate>>;
 }
 
 /// The labelled candidates of one issue.
@@ -133,15 +143,19 @@ const PAGE: u32 = 512;
 /// Everything labelled, issue by issue in the order of their identifiers.
 ///
 /// Memory is bounded by one page and one issue's rows (about 200 bytes a candidate); conversations are not read.
-pub fn labelled_issues(store: &dyn OutcomeStore) -> impl Stream<Item = Result<IssueLabels>> + Send + '_ {
+pub fn labelled_issues<'a>(
+    store: &'a dyn OutcomeStore,
+    tenant: &'a Tenant,
+) -> impl Stream<Item = Result<IssueLabels>> + Send + 'a {
     struct State<'a> {
         store: &'a dyn OutcomeStore,
+        tenant: &'a Tenant,
         rows: VecDeque<LabelledCandidate>,
         /// Where the last page ended; `None` before the first.
         after: Option<LabelCursor>,
         exhausted: bool,
     }
-    let state = State { store, rows: VecDeque::new(), after: None, exhausted: false };
+    let state = State { store, tenant, rows: VecDeque::new(), after: None, exhausted: false };
     futures_util::stream::try_unfold(state, |mut state| async move {
         let mut issue: Option<IssueLabels> = None;
         loop {
@@ -149,7 +163,7 @@ pub fn labelled_issues(store: &dyn OutcomeStore) -> impl Stream<Item = Result<Is
                 if state.exhausted {
                     return Ok(issue.map(|issue| (issue, state)));
                 }
-                state.rows = state.store.labelled(state.after.as_ref(), PAGE).await?.into();
+                state.rows = state.store.labelled(state.tenant, state.after.as_ref(), PAGE).await?.into();
                 state.exhausted = state.rows.len() < PAGE as usize;
                 if let Some(last) = state.rows.back() {
                     let (instance_id, content_id) = (last.instance_id.clone(), last.content_id);

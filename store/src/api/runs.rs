@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Lease, Result, Timestamp};
+use crate::{Lease, Result, Tenant, Timestamp};
 
 /// Something that happened, to be stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ pub trait RunStore: Send + Sync {
     async fn append_events(&self, lease: Lease, events: Vec<NewRunEvent>, now: Timestamp) -> Result<i64>;
 
     /// Events after the one numbered `after` (0 for all), in their order, at most `limit` (1 to 1,000).
-    async fn run_events(&self, run: Uuid, after: i64, limit: u32) -> Result<Vec<RunEvent>>;
+    async fn run_events(&self, tenant: &Tenant, run: Uuid, after: i64, limit: u32) -> Result<Vec<RunEvent>>;
 
     /// Registers a checkpoint; one of the same step is replaced. `Conflict` when the lease was lost.
     async fn put_checkpoint(&self, lease: Lease, checkpoint: NewCheckpoint, now: Timestamp) -> Result<()>;
@@ -79,5 +79,5 @@ pub trait RunStore: Send + Sync {
     async fn forget_checkpoint(&self, lease: Lease, step: i64) -> Result<()>;
 
     /// The checkpoints of a run, by their step.
-    async fn checkpoints(&self, run: Uuid) -> Result<Vec<Checkpoint>>;
+    async fn checkpoints(&self, tenant: &Tenant, run: Uuid) -> Result<Vec<Checkpoint>>;
 }

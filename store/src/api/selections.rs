@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::candidates::NewCandidate;
 use super::idempotency::Completion;
 use super::issues::NewIssue;
-use crate::{ContentId, Result, StoreError, Timestamp};
+use crate::{ContentId, Result, StoreError, Tenant, Timestamp};
 
 /// A selection to be stored, with everything it rests on.
 #[derive(Debug, Clone)]
@@ -171,17 +171,23 @@ pub trait SelectionStore: Send + Sync {
     /// Stores a selection with its issue, candidates, tests and scores, and the answer to an idempotent request if
     /// there is one: all of it or nothing. `Conflict` when the id is taken or the claim was lost; `NotFound` when a
     /// known member is not stored.
-    async fn record_selection(&self, selection: NewSelection, completion: Option<Completion>) -> Result<()>;
+    async fn record_selection(
+        &self,
+        tenant: &Tenant,
+        selection: NewSelection,
+        completion: Option<Completion>,
+    ) -> Result<()>;
 
     /// One selection, or `NotFound`.
-    async fn selection(&self, id: Uuid) -> Result<SelectionRecord>;
+    async fn selection(&self, tenant: &Tenant, id: Uuid) -> Result<SelectionRecord>;
 
     /// Test evidence that came with a selection, by its candidate ids, in the order of the request.
-    async fn selection_test_runs(&self, id: Uuid) -> Result<Vec<TestRun>>;
+    async fn selection_test_runs(&self, tenant: &Tenant, id: Uuid) -> Result<Vec<TestRun>>;
 
     /// Selections, newest first, after `after`, at most `limit` (1 to 1,000).
     async fn selections(
         &self,
+        tenant: &Tenant,
         filter: &SelectionFilter,
         after: Option<SelectionCursor>,
         limit: u32,

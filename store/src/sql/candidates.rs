@@ -12,7 +12,7 @@ use super::{Backend, SqlStore, idempotency, issues, postgres};
 use crate::api::candidates::{check_key, check_text};
 use crate::{
     CandidateInfo, CandidateStore, Completion, ContentId, Ingested, NewCandidate, NewIssue, NewTestRun,
-    Result, StoreError, StoredCandidate, StoredScore, Timestamp, blob,
+    Result, StoreError, StoredCandidate, StoredScore, Tenant, Timestamp, blob,
 };
 
 const INFO: &str = "id, instance_id, source, exit, steps, turns, bytes, created_at";
@@ -24,6 +24,7 @@ const DECODE_HERE: u64 = 64 << 10;
 /// In the order of their ids: two transactions that insert the same candidates in different orders would wait for each
 /// other.
 pub(super) fn put<'a>(
+    tenant: &Tenant,
     candidates: impl IntoIterator<Item = &'a NewCandidate>,
     now: Timestamp,
     tail: &str,
@@ -46,12 +47,13 @@ pub(super) fn put<'a>(
         ]);
     }
     let head = "INSERT INTO candidates \
-        (id, instance_id, source, exit, steps, turns, bytes, prompt_id, created_at, patch, payload)";
-    Ok(insert(head, rows, &format!("ON CONFLICT (id) DO NOTHING {tail}")))
+        (tenant, id, instance_id, source, exit, steps, turns, bytes, prompt_id, created_at, patch, payload)";
+    Ok(insert(tenant, head, rows, &format!("ON CONFLICT (tenant, id) DO NOTHING {tail}")))
 }
 
 /// Inserts for test runs; `selection` is the selection and the candidate's id in it.
 pub(super) fn put_test_runs(
+    tenant: &Tenant,
     runs: &[(NewTestRun, Option<uuid::Uuid>)],
     now: Timestamp,
 ) -> Result<Vec<Statement>> {
@@ -78,12 +80,16 @@ pub(super) fn put_test_runs(
         ]);
     }
     let head = "INSERT INTO test_runs \
-        (id, instance_id, content_id, selection_id, candidate_id, kind, suite, created_at, results)";
-    Ok(insert(head, rows, ""))
+        (tenant, id, instance_id, content_id, selection_id, candidate_id, kind, suite, created_at, results)";
+    Ok(insert(tenant, head, rows, ""))
 }
 
 /// Upserts for scores; of several for the same candidate and revision the last one counts.
-pub(super) fn put_scores(scores: Vec<StoredScore>, now: Timestamp) -> Result<Vec<Statement>> {
+pub(super) fn put_scores(
+    tenant: &Tenant,
+    scores: Vec<StoredScore>,
+    now: Timestamp,
+) -> Result<Vec<Statement>> {
     let mut unique = BTreeMap::new();
     for score in scores {
         score.check()?;
@@ -95,9 +101,10 @@ pub(super) fn put_scores(scores: Vec<StoredScore>, now: Timestamp) -> Result<Vec
             vec![content_id.into(), revision.into(), probability.into(), logit.into(), now.into()]
         })
         .collect();
-    let tail = "ON CONFLICT (content_id, revision) DO UPDATE SET probability = excluded.probability, \
+    let tail = "ON CONFLICT (tenant, content_id, revision) DO UPDATE SET probability = excluded.probability, \
         logit = excluded.logit, created_at = excluded.created_at";
-    Ok(insert("INSERT INTO scores (content_id, revision, probability, logit, created_at)", rows, tail))
+    let head = "INSERT INTO scores (tenant, content_id, revision, probability, logit, created_at)";
+    Ok(insert(tenant, head, rows, tail))
 }
 
 pub(super) fn test_run(row: &Row) -> Result<TestRun> {
@@ -135,11 +142,15 @@ fn decode(info: CandidateInfo, payload: &[u8]) -> Result<StoredCandidate> {
 /// Which of `ids` are stored, with their issues.
 pub(super) async fn known<B: Backend>(
     store: &SqlStore<B>,
+    tenant: &Tenant,
     ids: &[ContentId],
 ) -> Result<BTreeMap<ContentId, String>> {
-    let list = store.dialect().list(1);
-    let read = Statement::built(format!("SELECT id, instance_id FROM candidates WHERE id IN {list}"))
-        .bind(id_list(ids));
+    let list = store.dialect().list(2);
+    let read = Statement::of_built(
+        tenant,
+        format!("SELECT id, instance_id FROM candidates WHERE tenant = $1 AND id IN {list}"),
+    )
+    .bind(id_list(ids));
     store.read(read).await?.iter().map(|row| Ok((row.content_id("id")?, row.get("instance_id")?))).collect()
 }
 
@@ -147,6 +158,7 @@ pub(super) async fn known<B: Backend>(
 impl<B: Backend> CandidateStore for SqlStore<B> {
     async fn put_candidates(
         &self,
+        tenant: &Tenant,
         issue: NewIssue,
         candidates: Vec<NewCandidate>,
         now: Timestamp,
@@ -156,9 +168,9 @@ impl<B: Backend> CandidateStore for SqlStore<B> {
             check_issue(&issue.instance_id, candidate)?;
         }
         let ids: Vec<ContentId> = candidates.iter().map(|candidate| candidate.id).collect();
-        let mut statements = issues::put(&issue, now)?;
+        let mut statements = issues::put(tenant, &issue, now)?;
         let before = statements.len();
-        statements.extend(put(&candidates, now, "RETURNING id")?);
+        statements.extend(put(tenant, &candidates, now, "RETURNING id")?);
         let inserts = before..statements.len();
         statements.extend(completion.map(idempotency::complete).transpose()?);
         let rows = self.write(statements).await?;
@@ -169,14 +181,17 @@ impl<B: Backend> CandidateStore for SqlStore<B> {
         Ok(ids.into_iter().map(|id| Ingested { id, new: new.remove(&id) }).collect())
     }
 
-    async fn candidate(&self, id: ContentId) -> Result<StoredCandidate> {
-        self.candidates(&[id]).await?.pop().ok_or_else(|| StoreError::not_found("candidate", id))
+    async fn candidate(&self, tenant: &Tenant, id: ContentId) -> Result<StoredCandidate> {
+        self.candidates(tenant, &[id]).await?.pop().ok_or_else(|| StoreError::not_found("candidate", id))
     }
 
-    async fn candidates(&self, ids: &[ContentId]) -> Result<Vec<StoredCandidate>> {
-        let list = self.dialect().list(1);
-        let read = Statement::built(format!("SELECT {INFO}, payload FROM candidates WHERE id IN {list}"))
-            .bind(id_list(ids));
+    async fn candidates(&self, tenant: &Tenant, ids: &[ContentId]) -> Result<Vec<StoredCandidate>> {
+        let list = self.dialect().list(2);
+        let read = Statement::of_built(
+            tenant,
+            format!("SELECT {INFO}, payload FROM candidates WHERE tenant = $1 AND id IN {list}"),
+        )
+        .bind(id_list(ids));
         let mut stored = Vec::new();
         for row in self.read(read).await? {
             stored.push((info(&row)?, row.get::<Vec<u8>>("payload")?));
@@ -191,10 +206,17 @@ impl<B: Backend> CandidateStore for SqlStore<B> {
         in_order(ids, decoded.into_iter().map(|candidate| (candidate.info.id, candidate)))
     }
 
-    async fn candidate_patches(&self, ids: &[ContentId]) -> Result<Vec<(CandidateInfo, Option<String>)>> {
-        let list = self.dialect().list(1);
-        let read = Statement::built(format!("SELECT {INFO}, patch FROM candidates WHERE id IN {list}"))
-            .bind(id_list(ids));
+    async fn candidate_patches(
+        &self,
+        tenant: &Tenant,
+        ids: &[ContentId],
+    ) -> Result<Vec<(CandidateInfo, Option<String>)>> {
+        let list = self.dialect().list(2);
+        let read = Statement::of_built(
+            tenant,
+            format!("SELECT {INFO}, patch FROM candidates WHERE tenant = $1 AND id IN {list}"),
+        )
+        .bind(id_list(ids));
         let rows = self.read(read).await?;
         let decode = |row: &Row| {
             let info = info(row)?;
@@ -205,12 +227,13 @@ impl<B: Backend> CandidateStore for SqlStore<B> {
 
     async fn candidates_of_issue(
         &self,
+        tenant: &Tenant,
         instance_id: &str,
         after: Option<ContentId>,
         limit: u32,
     ) -> Result<Vec<CandidateInfo>> {
-        let read = Statement::built(format!(
-            "SELECT {INFO} FROM candidates WHERE instance_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+        let read = Statement::of_built(tenant, format!(
+            "SELECT {INFO} FROM candidates WHERE tenant = $1 AND instance_id = $2 AND id > $3 ORDER BY id LIMIT $4"
         ))
         .bind(instance_id)
         .bind(after.map_or_else(String::new, |id| id.to_string()))
@@ -218,17 +241,25 @@ impl<B: Backend> CandidateStore for SqlStore<B> {
         self.read(read).await?.iter().map(info).collect()
     }
 
-    async fn put_test_runs(&self, runs: Vec<NewTestRun>, now: Timestamp) -> Result<()> {
+    async fn put_test_runs(&self, tenant: &Tenant, runs: Vec<NewTestRun>, now: Timestamp) -> Result<()> {
         let runs: Vec<_> = runs.into_iter().map(|run| (run, None)).collect();
-        self.write(put_test_runs(&runs, now)?).await.map(drop)
+        self.write(put_test_runs(tenant, &runs, now)?).await.map(drop)
     }
 
-    async fn test_runs(&self, instance_id: &str, content_id: Option<ContentId>) -> Result<Vec<TestRun>> {
-        let condition = if content_id.is_some() { "content_id = $2" } else { "content_id IS NULL" };
-        let mut read = Statement::built(format!(
-            "SELECT candidate_id, kind, suite, results FROM test_runs \
-             WHERE instance_id = $1 AND {condition} ORDER BY created_at, id"
-        ))
+    async fn test_runs(
+        &self,
+        tenant: &Tenant,
+        instance_id: &str,
+        content_id: Option<ContentId>,
+    ) -> Result<Vec<TestRun>> {
+        let condition = if content_id.is_some() { "content_id = $3" } else { "content_id IS NULL" };
+        let mut read = Statement::of_built(
+            tenant,
+            format!(
+                "SELECT candidate_id, kind, suite, results FROM test_runs \
+             WHERE tenant = $1 AND instance_id = $2 AND {condition} ORDER BY created_at, id"
+            ),
+        )
         .bind(instance_id);
         if let Some(id) = content_id {
             read = read.bind(id);
@@ -236,16 +267,19 @@ impl<B: Backend> CandidateStore for SqlStore<B> {
         self.read(read).await?.iter().map(test_run).collect()
     }
 
-    async fn put_scores(&self, scores: Vec<StoredScore>, now: Timestamp) -> Result<()> {
-        self.write(put_scores(scores, now)?).await.map(drop)
+    async fn put_scores(&self, tenant: &Tenant, scores: Vec<StoredScore>, now: Timestamp) -> Result<()> {
+        self.write(put_scores(tenant, scores, now)?).await.map(drop)
     }
 
-    async fn scores(&self, ids: &[ContentId], revision: &str) -> Result<Vec<StoredScore>> {
-        let list = self.dialect().list(1);
-        let read = Statement::built(format!(
-            "SELECT content_id, revision, probability, logit FROM scores \
-             WHERE content_id IN {list} AND revision = $2 ORDER BY content_id"
-        ))
+    async fn scores(&self, tenant: &Tenant, ids: &[ContentId], revision: &str) -> Result<Vec<StoredScore>> {
+        let list = self.dialect().list(2);
+        let read = Statement::of_built(
+            tenant,
+            format!(
+                "SELECT content_id, revision, probability, logit FROM scores \
+             WHERE tenant = $1 AND content_id IN {list} AND revision = $3 ORDER BY content_id"
+            ),
+        )
         .bind(id_list(ids))
         .bind(revision);
         let rows = self.read(read).await?;

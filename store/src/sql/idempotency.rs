@@ -25,9 +25,9 @@ pub(super) fn complete(completion: Completion) -> Result<Statement> {
         id: held.key.clone(),
         detail: "the claim was lost: it expired and another request took the key".to_owned(),
     };
-    let sql = "UPDATE idempotency_keys SET status = $4, headers = $5, response = $6, expires_at = $7
-        WHERE scope = $1 AND key = $2 AND claim_id = $3 AND status IS NULL RETURNING claim_id";
-    Ok(Statement::new(sql)
+    let sql = "UPDATE idempotency_keys SET status = $5, headers = $6, response = $7, expires_at = $8
+        WHERE tenant = $1 AND scope = $2 AND key = $3 AND claim_id = $4 AND status IS NULL RETURNING claim_id";
+    Ok(Statement::of(&held.tenant, sql)
         .bind(held.scope)
         .bind(held.key)
         .bind(held.claim_id)
@@ -50,25 +50,25 @@ fn stored(row: &Row) -> Result<StoredResponse> {
 #[async_trait]
 impl<B: Backend> IdempotencyStore for SqlStore<B> {
     async fn claim(&self, request: ClaimRequest, now: Timestamp, lease: Duration) -> Result<Claim> {
-        let ClaimRequest { scope, key, body_hash } = request;
+        let ClaimRequest { tenant, scope, key, body_hash } = request;
         check_key("scope", &scope)?;
         check_key("idempotency key", &key)?;
         let body_hash = blake3::Hash::from_bytes(body_hash).to_hex().to_string();
         let claim_id = Uuid::new_v4();
         // Takes the key when it is free or expired; nothing comes back when it is neither.
-        let take = "INSERT INTO idempotency_keys (scope, key, body_hash, claim_id, claimed_at, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6)
-            ON CONFLICT (scope, key) DO UPDATE SET body_hash = excluded.body_hash, claim_id = excluded.claim_id,
+        let take = "INSERT INTO idempotency_keys (tenant, scope, key, body_hash, claim_id, claimed_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT (tenant, scope, key) DO UPDATE SET body_hash = excluded.body_hash, claim_id = excluded.claim_id,
                 claimed_at = excluded.claimed_at, expires_at = excluded.expires_at,
                 status = NULL, headers = NULL, response = NULL
             WHERE idempotency_keys.expires_at <= excluded.claimed_at
             RETURNING claim_id";
         let look = "SELECT body_hash, status, headers, response, expires_at FROM idempotency_keys
-            WHERE scope = $1 AND key = $2";
+            WHERE tenant = $1 AND scope = $2 AND key = $3";
         for _ in 0..TRIES {
             let taken = self
                 .write_relaxed(
-                    Statement::new(take)
+                    Statement::of(&tenant, take)
                         .bind(scope.as_str())
                         .bind(key.as_str())
                         .bind(body_hash.as_str())
@@ -78,9 +78,9 @@ impl<B: Backend> IdempotencyStore for SqlStore<B> {
                 )
                 .await?;
             if !taken.is_empty() {
-                return Ok(Claim::Acquired(Held { scope, key, claim_id }));
+                return Ok(Claim::Acquired(Held { tenant, scope, key, claim_id }));
             }
-            let look = Statement::new(look).bind(scope.as_str()).bind(key.as_str());
+            let look = Statement::of(&tenant, look).bind(scope.as_str()).bind(key.as_str());
             let Some(row) = self.read_one(look).await? else { continue };
             if row.get::<String>("body_hash")? != body_hash {
                 return Ok(Claim::Mismatch);
@@ -95,9 +95,9 @@ impl<B: Backend> IdempotencyStore for SqlStore<B> {
     }
 
     async fn renew(&self, held: &Held, now: Timestamp, lease: Duration) -> Result<()> {
-        let sql = "UPDATE idempotency_keys SET expires_at = $4
-            WHERE scope = $1 AND key = $2 AND claim_id = $3 AND status IS NULL";
-        let update = Statement::new(sql)
+        let sql = "UPDATE idempotency_keys SET expires_at = $5
+            WHERE tenant = $1 AND scope = $2 AND key = $3 AND claim_id = $4 AND status IS NULL";
+        let update = Statement::of(&held.tenant, sql)
             .bind(held.scope.as_str())
             .bind(held.key.as_str())
             .bind(held.claim_id)
@@ -111,9 +111,11 @@ impl<B: Backend> IdempotencyStore for SqlStore<B> {
 
     async fn release(&self, held: &Held) -> Result<()> {
         let sql = "DELETE FROM idempotency_keys
-            WHERE scope = $1 AND key = $2 AND claim_id = $3 AND status IS NULL";
-        let delete =
-            Statement::new(sql).bind(held.scope.as_str()).bind(held.key.as_str()).bind(held.claim_id);
+            WHERE tenant = $1 AND scope = $2 AND key = $3 AND claim_id = $4 AND status IS NULL";
+        let delete = Statement::of(&held.tenant, sql)
+            .bind(held.scope.as_str())
+            .bind(held.key.as_str())
+            .bind(held.claim_id);
         self.write_relaxed(delete).await.map(drop)
     }
 }

@@ -1,6 +1,7 @@
 //! Inserts of many rows in few statements.
 
 use super::statement::{Statement, Value};
+use crate::Tenant;
 
 /// Rows in one statement at most. Statements come in powers of two of rows, so that a connection's cache holds a
 /// handful of prepared texts for each table whatever the sizes of requests are.
@@ -8,10 +9,13 @@ const MAX_ROWS: usize = 64;
 /// Bytes of arguments in one statement, unless a single row has more.
 const MAX_BYTES: usize = 4 << 20;
 
-/// `INSERT INTO … VALUES (…), (…) …`, split where it gets long. `head` ends before `VALUES`.
-pub(super) fn insert(head: &str, rows: Vec<Vec<Value>>, tail: &str) -> Vec<Statement> {
+/// `INSERT INTO … (tenant, …) VALUES (…), (…) …`, split where it gets long. `head` ends before `VALUES`; its first column
+/// is the tenant, which rows do not hold.
+pub(super) fn insert(tenant: &Tenant, head: &str, rows: Vec<Vec<Value>>, tail: &str) -> Vec<Statement> {
+    debug_assert!(head.contains("(tenant, "), "{head}");
     let mut statements = Vec::new();
-    let mut rows = rows.into_iter().peekable();
+    let owned = |row: Vec<Value>| std::iter::once(Value::from(tenant)).chain(row).collect::<Vec<_>>();
+    let mut rows = rows.into_iter().map(owned).peekable();
     while rows.peek().is_some() {
         let mut chunk = Vec::new();
         let mut bytes = 0;
@@ -45,7 +49,7 @@ fn statement(head: &str, rows: Vec<Vec<Value>>, tail: &str) -> Statement {
     }
     sql.push(' ');
     sql.push_str(tail);
-    let mut statement = Statement::built(sql);
+    let mut statement = Statement::wide_built(sql);
     statement.args = rows.into_iter().flatten().collect();
     statement
 }
@@ -75,13 +79,13 @@ mod tests {
         fn every_row_once_in_order_and_few_texts(sizes in proptest::collection::vec(0_usize..3_000_000, 0..40)) {
             let rows: Vec<Vec<Value>> =
                 sizes.iter().map(|&n| vec![Value::from(n as i64), Value::from(vec![0; n])]).collect();
-            let statements = insert("INSERT INTO t (a, b)", rows, "");
+            let statements = insert(&Tenant::DEFAULT, "INSERT INTO t (tenant, a, b)", rows, "");
             let mut seen = Vec::new();
             for statement in &statements {
-                let rows = statement.args.len() / 2;
+                let rows = statement.args.len() / 3;
                 prop_assert!(rows.is_power_of_two() && rows <= MAX_ROWS);
-                let bytes: usize = statement.args.chunks(2).map(size).sum();
-                prop_assert!(bytes <= MAX_BYTES + 16 * rows || rows == 1);
+                let bytes: usize = statement.args.chunks(3).map(size).sum();
+                prop_assert!(bytes <= MAX_BYTES + 32 * rows || rows == 1);
                 for value in &statement.args {
                     if let Value::Int(Some(n)) = value {
                         seen.push(*n as usize);
@@ -96,11 +100,12 @@ mod tests {
     fn placeholders_are_numbered_through() {
         let rows =
             vec![vec![Value::from(1_i64), Value::from(2_i64)], vec![Value::from(3_i64), Value::from(4_i64)]];
-        let statements = insert("INSERT INTO t (a, b)", rows, "ON CONFLICT DO NOTHING");
+        let statements =
+            insert(&Tenant::DEFAULT, "INSERT INTO t (tenant, a, b)", rows, "ON CONFLICT DO NOTHING");
         assert_eq!(statements.len(), 1);
         assert_eq!(
             statements[0].sql.as_str(),
-            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
+            "INSERT INTO t (tenant, a, b) VALUES ($1, $2, $3), ($4, $5, $6) ON CONFLICT DO NOTHING"
         );
     }
 }

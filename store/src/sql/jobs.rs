@@ -10,10 +10,12 @@ use super::statement::{Row, Statement, Value};
 use super::{Backend, SqlStore, idempotency};
 use crate::api::candidates::check_key;
 use crate::{
-    Completion, Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Timestamp, WaitingJobs,
+    Completion, Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Tenant, Timestamp,
+    WaitingJobs,
 };
 
-const COLUMNS: &str = "id, kind, payload, state, attempts, max_attempts, run_after, lease_until, worker,
+const COLUMNS: &str =
+    "id, tenant, kind, payload, state, attempts, max_attempts, run_after, lease_until, worker,
     cancel_requested, progress, result, error, created_at, updated_at, started_at, finished_at";
 
 /// Whoever reports must still hold the job: parameters 1 and 2 are its id and attempt.
@@ -22,6 +24,7 @@ const HELD: &str = "WHERE id = $1 AND attempts = $2 AND state = 'running'";
 fn job(row: &Row) -> Result<Job> {
     Ok(Job {
         id: row.uuid("id")?,
+        tenant: row.tenant("tenant")?,
         kind: row.get("kind")?,
         payload: row.json("payload")?,
         state: row.word("state")?,
@@ -48,7 +51,7 @@ pub(super) fn held(set: &str, returning: &str, lease: Lease) -> Statement {
         id: lease.id.to_string(),
         detail: format!("attempt {} no longer holds it", lease.attempt),
     };
-    Statement::built(format!("UPDATE jobs SET {set} {HELD} RETURNING {returning}"))
+    Statement::wide_built(format!("UPDATE jobs SET {set} {HELD} RETURNING {returning}"))
         .bind(lease.id)
         .bind(lease.attempt)
         .or_else(lost)
@@ -67,10 +70,10 @@ impl<B: Backend> JobStore for SqlStore<B> {
             detail: "a job with this id exists already".to_owned(),
         };
         let sql =
-            "INSERT INTO jobs (id, kind, payload, state, attempts, max_attempts, run_after, cancel_requested,
+            "INSERT INTO jobs (tenant, id, kind, payload, state, attempts, max_attempts, run_after, cancel_requested,
                 created_at, updated_at)
-            VALUES ($1, $2, $3, 'queued', 0, $4, $5, $6, $7, $7) ON CONFLICT (id) DO NOTHING RETURNING id";
-        let insert = Statement::new(sql)
+            VALUES ($1, $2, $3, $4, 'queued', 0, $5, $6, $7, $8, $8) ON CONFLICT (id) DO NOTHING RETURNING id";
+        let insert = Statement::of(&job.tenant, sql)
             .bind(job.id)
             .bind(job.kind)
             .bind(json("payload", &job.payload)?)
@@ -96,7 +99,7 @@ impl<B: Backend> JobStore for SqlStore<B> {
     ) -> Result<Vec<Job>> {
         check_key("worker", worker)?;
         let lock = self.dialect().skip_locked();
-        let claim = Statement::built(format!(
+        let claim = Statement::wide_built(format!(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, worker = $2, lease_until = $3,
                 started_at = $4, updated_at = $4
             WHERE id IN (SELECT id FROM jobs WHERE state = 'queued' AND kind = $1 AND run_after <= $4
@@ -173,15 +176,15 @@ impl<B: Backend> JobStore for SqlStore<B> {
         self.write_one(held(set, "id", lease).bind(now)).await.map(drop)
     }
 
-    async fn cancel_job(&self, id: Uuid, now: Timestamp) -> Result<JobState> {
+    async fn cancel_job(&self, tenant: &Tenant, id: Uuid, now: Timestamp) -> Result<JobState> {
         let sql = "UPDATE jobs SET
-                finished_at = CASE WHEN state = 'queued' THEN $2 ELSE finished_at END,
-                cancel_requested = CASE WHEN state IN ('queued', 'running') THEN $3 ELSE cancel_requested END,
-                updated_at = CASE WHEN state IN ('queued', 'running') THEN $2 ELSE updated_at END,
+                finished_at = CASE WHEN state = 'queued' THEN $3 ELSE finished_at END,
+                cancel_requested = CASE WHEN state IN ('queued', 'running') THEN $4 ELSE cancel_requested END,
+                updated_at = CASE WHEN state IN ('queued', 'running') THEN $3 ELSE updated_at END,
                 state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END
-            WHERE id = $1 RETURNING state";
+            WHERE tenant = $1 AND id = $2 RETURNING state";
         let missing = StoreError::not_found("job", id);
-        let cancel = Statement::new(sql).bind(id).bind(now).bind(true).or_else(missing);
+        let cancel = Statement::of(tenant, sql).bind(id).bind(now).bind(true).or_else(missing);
         match self.write_one(cancel).await?.first() {
             Some(row) => row.word("state"),
             None => Err(StoreError::not_found("job", id)),
@@ -198,21 +201,21 @@ impl<B: Backend> JobStore for SqlStore<B> {
         }
     }
 
-    async fn resume_job(&self, id: Uuid, attempts: u32, now: Timestamp) -> Result<()> {
-        let state = self.job(id).await?.state;
+    async fn resume_job(&self, tenant: &Tenant, id: Uuid, attempts: u32, now: Timestamp) -> Result<()> {
+        let state = self.job(tenant, id).await?.state;
         let detail =
             format!("it is {}, and only a job that ended without being done can go on", word(&state)?);
         let wrong = StoreError::Conflict { what: "job", id: id.to_string(), detail };
-        let sql = "UPDATE jobs SET state = 'queued', cancel_requested = $4, max_attempts = attempts + $2,
-                finished_at = NULL, updated_at = $3, run_after = $3
-            WHERE id = $1 AND state IN ('cancelled', 'failed', 'dead') RETURNING id";
-        let resume = Statement::new(sql).bind(id).bind(attempts.max(1)).bind(now).bind(false);
+        let sql = "UPDATE jobs SET state = 'queued', cancel_requested = $5, max_attempts = attempts + $3,
+                finished_at = NULL, updated_at = $4, run_after = $4
+            WHERE tenant = $1 AND id = $2 AND state IN ('cancelled', 'failed', 'dead') RETURNING id";
+        let resume = Statement::of(tenant, sql).bind(id).bind(attempts.max(1)).bind(now).bind(false);
         self.write_one(resume.or_else(wrong)).await.map(drop)
     }
 
     async fn reap(&self, now: Timestamp) -> Result<u64> {
         let lock = self.dialect().skip_locked();
-        let reap = Statement::built(format!(
+        let reap = Statement::wide_built(format!(
             "UPDATE jobs SET
                 state = CASE WHEN cancel_requested THEN 'cancelled'
                     WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
@@ -229,7 +232,7 @@ impl<B: Backend> JobStore for SqlStore<B> {
         let sql = "SELECT state, count(*) AS number FROM jobs
             WHERE kind = $1 AND state IN ('queued', 'running') GROUP BY state";
         let mut waiting = WaitingJobs::default();
-        for row in self.read(Statement::new(sql).bind(kind)).await? {
+        for row in self.read(Statement::wide(sql).bind(kind)).await? {
             let number = row.get::<i64>("number")?.unsigned_abs();
             match row.get::<String>("state")?.as_str() {
                 "queued" => waiting.queued = number,
@@ -239,21 +242,24 @@ impl<B: Backend> JobStore for SqlStore<B> {
         Ok(waiting)
     }
 
-    async fn job(&self, id: Uuid) -> Result<Job> {
-        let read = Statement::built(format!("SELECT {COLUMNS} FROM jobs WHERE id = $1")).bind(id);
+    async fn job(&self, tenant: &Tenant, id: Uuid) -> Result<Job> {
+        let read =
+            Statement::of_built(tenant, format!("SELECT {COLUMNS} FROM jobs WHERE tenant = $1 AND id = $2"))
+                .bind(id);
         let row = self.read_one(read).await?;
         job(&row.ok_or_else(|| StoreError::not_found("job", id))?)
     }
 
     async fn jobs(
         &self,
+        tenant: &Tenant,
         kind: Option<&str>,
         state: Option<JobState>,
         after: Option<Uuid>,
         limit: u32,
     ) -> Result<Vec<Job>> {
-        let mut conditions = vec!["1 = 1".to_owned()];
-        let mut args: Vec<Value> = Vec::new();
+        let mut conditions = vec!["tenant = $1".to_owned()];
+        let mut args: Vec<Value> = vec![tenant.into()];
         if let Some(kind) = kind {
             args.push(kind.into());
             conditions.push(format!("kind = ${}", args.len()));
@@ -264,10 +270,11 @@ impl<B: Backend> JobStore for SqlStore<B> {
         }
         if let Some(after) = after {
             args.push(after.into());
-            let from = format!("(SELECT created_at, id FROM jobs WHERE id = ${})", args.len());
+            let from =
+                format!("(SELECT created_at, id FROM jobs WHERE tenant = $1 AND id = ${})", args.len());
             conditions.push(format!("(created_at, id) < {from}"));
         }
-        let mut statement = Statement::built(format!(
+        let mut statement = Statement::wide_built(format!(
             "SELECT {COLUMNS} FROM jobs WHERE {} ORDER BY created_at DESC, id DESC LIMIT ${}",
             conditions.join(" AND "),
             args.len() + 1

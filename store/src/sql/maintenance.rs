@@ -9,7 +9,7 @@ use crate::{Maintenance, MigrationState, PoolState, Purged, Result, Timestamp};
 #[async_trait]
 impl<B: Backend> Maintenance for SqlStore<B> {
     async fn ping(&self) -> Result<()> {
-        self.read(Statement::new("SELECT 1")).await.map(drop)
+        self.read(Statement::wide("SELECT 1")).await.map(drop)
     }
 
     async fn migrate(&self) -> Result<Vec<MigrationState>> {
@@ -23,7 +23,7 @@ impl<B: Backend> Maintenance for SqlStore<B> {
 
     async fn purge(&self, now: Timestamp) -> Result<Purged> {
         let sql = "DELETE FROM idempotency_keys WHERE expires_at <= $1 RETURNING key";
-        let keys = self.write_one(Statement::new(sql).bind(now)).await?;
+        let keys = self.write_one(Statement::wide(sql).bind(now)).await?;
         Ok(Purged { idempotency_keys: keys.len() as u64 })
     }
 

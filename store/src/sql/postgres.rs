@@ -62,11 +62,11 @@ impl Backend for Postgres {
 
     async fn migrations(&self) -> Result<Vec<MigrationState>> {
         let exists = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS present";
-        let present = match self.read(Statement::new(exists)).await?.first() {
+        let present = match self.read(Statement::wide(exists)).await?.first() {
             Some(row) => row.get("present")?,
             None => false,
         };
-        let applied = if present { self.read(Statement::new(migrate::APPLIED)).await? } else { Vec::new() };
+        let applied = if present { self.read(Statement::wide(migrate::APPLIED)).await? } else { Vec::new() };
         migrate::states(&MIGRATIONS, &applied)
     }
 

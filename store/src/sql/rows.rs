@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use uuid::Uuid;
 
 use super::statement::{Column, Row, Value};
-use crate::{ContentId, Result, StoreError, Timestamp, blob};
+use crate::{ContentId, Result, StoreError, Tenant, Timestamp, blob};
 
 /// The word that serde writes for a variant without fields.
 pub(super) fn word<T: Serialize>(variant: &T) -> Result<String> {
@@ -55,6 +55,10 @@ impl Row {
 
     pub(super) fn uuid_opt(&self, column: &str) -> Result<Option<Uuid>> {
         self.get::<Option<String>>(column)?.map(|_| self.uuid(column)).transpose()
+    }
+
+    pub(super) fn tenant(&self, column: &str) -> Result<Tenant> {
+        self.parsed(column, |text| text.parse().map_err(|error: StoreError| error.to_string()))
     }
 
     pub(super) fn content_id(&self, column: &str) -> Result<ContentId> {

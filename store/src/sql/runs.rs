@@ -10,7 +10,7 @@ use super::statement::Statement;
 use super::{Backend, SqlStore};
 use crate::api::candidates::check_key;
 use crate::{
-    Checkpoint, Lease, NewCheckpoint, NewRunEvent, Result, RunEvent, RunStore, StoreError, Timestamp,
+    Checkpoint, Lease, NewCheckpoint, NewRunEvent, Result, RunEvent, RunStore, StoreError, Tenant, Timestamp,
 };
 
 /// Fails the whole write unless the lease holds. It locks the job's row, so that the numbers of events have no gaps and
@@ -28,11 +28,11 @@ impl<B: Backend> RunStore for SqlStore<B> {
         let mut statements = vec![fence(lease)];
         for event in events {
             check_key("kind", &event.kind)?;
-            let statement = Statement::new(append).bind(lease.id).bind(lease.attempt).bind(now);
+            let statement = Statement::wide(append).bind(lease.id).bind(lease.attempt).bind(now);
             statements.push(statement.bind(event.kind).bind(json("body", &event.body)?));
         }
         let last = "SELECT COALESCE(MAX(seq), 0) AS seq FROM run_events WHERE run_id = $1";
-        statements.push(Statement::new(last).bind(lease.id));
+        statements.push(Statement::wide(last).bind(lease.id));
         let rows = self.backend.write(statements, Durable::No).await?;
         match rows.last().and_then(|rows| rows.first()) {
             Some(row) => row.get("seq"),
@@ -40,10 +40,11 @@ impl<B: Backend> RunStore for SqlStore<B> {
         }
     }
 
-    async fn run_events(&self, run: Uuid, after: i64, limit: u32) -> Result<Vec<RunEvent>> {
-        let sql = "SELECT seq, attempt, at, kind, body FROM run_events WHERE run_id = $1 AND seq > $2
-            ORDER BY seq LIMIT $3";
-        let read = Statement::new(sql).bind(run).bind(after).bind(limit.clamp(1, 1000));
+    async fn run_events(&self, tenant: &Tenant, run: Uuid, after: i64, limit: u32) -> Result<Vec<RunEvent>> {
+        let sql =
+            "SELECT e.seq, e.attempt, e.at, e.kind, e.body FROM run_events e JOIN jobs j ON j.id = e.run_id
+            WHERE j.tenant = $1 AND e.run_id = $2 AND e.seq > $3 ORDER BY e.seq LIMIT $4";
+        let read = Statement::of(tenant, sql).bind(run).bind(after).bind(limit.clamp(1, 1000));
         let rows = self.read(read).await?;
         rows.iter()
             .map(|row| {
@@ -63,14 +64,14 @@ impl<B: Backend> RunStore for SqlStore<B> {
         let mut statements = vec![fence(lease)];
         if checkpoint.best {
             let others = "UPDATE checkpoints SET best = $2 WHERE run_id = $1";
-            statements.push(Statement::new(others).bind(lease.id).bind(false));
+            statements.push(Statement::wide(others).bind(lease.id).bind(false));
         }
         let put = "INSERT INTO checkpoints (run_id, step, attempt, created_at, best, path, metrics)
             VALUES ($1, $2, $3, $4, $5, $6, $7)
             ON CONFLICT (run_id, step) DO UPDATE SET attempt = excluded.attempt,
                 created_at = excluded.created_at, best = excluded.best, path = excluded.path,
                 metrics = excluded.metrics";
-        let put = Statement::new(put).bind(lease.id).bind(checkpoint.step).bind(lease.attempt).bind(now);
+        let put = Statement::wide(put).bind(lease.id).bind(checkpoint.step).bind(lease.attempt).bind(now);
         let metrics = json("metrics", &checkpoint.metrics)?;
         statements.push(put.bind(checkpoint.best).bind(checkpoint.path).bind(metrics));
         self.write(statements).await.map(drop)
@@ -78,13 +79,13 @@ impl<B: Backend> RunStore for SqlStore<B> {
 
     async fn forget_checkpoint(&self, lease: Lease, step: i64) -> Result<()> {
         let sql = "DELETE FROM checkpoints WHERE run_id = $1 AND step = $2";
-        self.write(vec![fence(lease), Statement::new(sql).bind(lease.id).bind(step)]).await.map(drop)
+        self.write(vec![fence(lease), Statement::wide(sql).bind(lease.id).bind(step)]).await.map(drop)
     }
 
-    async fn checkpoints(&self, run: Uuid) -> Result<Vec<Checkpoint>> {
-        let sql = "SELECT step, attempt, created_at, best, path, metrics FROM checkpoints WHERE run_id = $1
-            ORDER BY step";
-        let rows = self.read(Statement::new(sql).bind(run)).await?;
+    async fn checkpoints(&self, tenant: &Tenant, run: Uuid) -> Result<Vec<Checkpoint>> {
+        let sql = "SELECT c.step, c.attempt, c.created_at, c.best, c.path, c.metrics
+            FROM checkpoints c JOIN jobs j ON j.id = c.run_id WHERE j.tenant = $1 AND c.run_id = $2 ORDER BY c.step";
+        let rows = self.read(Statement::of(tenant, sql).bind(run)).await?;
         rows.iter()
             .map(|row| {
                 Ok(Checkpoint {

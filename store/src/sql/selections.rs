@@ -13,7 +13,7 @@ use super::{Backend, SqlStore, candidates, idempotency, issues};
 use crate::api::candidates::{check_finite, check_key};
 use crate::{
     Completion, ContentId, Member, NewSelection, NewTestRun, Page, Result, SelectionCursor, SelectionFilter,
-    SelectionRecord, SelectionStore, SelectionSummary, StoreError, StoredScore,
+    SelectionRecord, SelectionStore, SelectionSummary, StoreError, StoredScore, Tenant,
 };
 
 /// The content of each candidate id; refuses a selection that contradicts itself.
@@ -44,23 +44,23 @@ fn content_of(members: &BTreeMap<&str, ContentId>, field: &'static str, id: &str
 }
 
 /// The rows of a selection, in an order that satisfies the foreign keys.
-fn statements(selection: &NewSelection) -> Result<Vec<Statement>> {
+fn statements(tenant: &Tenant, selection: &NewSelection) -> Result<Vec<Statement>> {
     let NewSelection { id, created_at, issue, result, .. } = selection;
     let members = members(selection)?;
-    let mut statements = issues::put(issue, *created_at)?;
+    let mut statements = issues::put(tenant, issue, *created_at)?;
     let new = selection.members.iter().filter_map(|member| match &member.content {
         Member::New(candidate) => Some(&**candidate),
         Member::Known(_) => None,
     });
-    statements.extend(candidates::put(new, *created_at, "")?);
-    statements.push(row(selection, &members)?);
+    statements.extend(candidates::put(tenant, new, *created_at, "")?);
+    statements.push(row(tenant, selection, &members)?);
 
     let rows = selection.members.iter().enumerate().map(|(i, member)| {
         let content = member.content.id();
         vec![(*id).into(), member.candidate_id.as_str().into(), Value::from(i as i64), content.into()]
     });
-    let head = "INSERT INTO selection_candidates (selection_id, candidate_id, position, content_id)";
-    statements.extend(insert(head, rows.collect(), ""));
+    let head = "INSERT INTO selection_candidates (tenant, selection_id, candidate_id, position, content_id)";
+    statements.extend(insert(tenant, head, rows.collect(), ""));
 
     let mut runs = Vec::with_capacity(selection.tests.len());
     for run in &selection.tests {
@@ -69,33 +69,33 @@ fn statements(selection: &NewSelection) -> Result<Vec<Statement>> {
         let run = NewTestRun { instance_id: issue.instance_id.clone(), content_id, run: run.clone() };
         runs.push((run, Some(*id)));
     }
-    statements.extend(candidates::put_test_runs(&runs, *created_at)?);
+    statements.extend(candidates::put_test_runs(tenant, &runs, *created_at)?);
 
     let mut scores = Vec::with_capacity(selection.scores.len());
     for score in &selection.scores {
         scores.push(StoredScore::new(content_of(&members, "scores", &score.candidate_id)?, score));
     }
-    statements.extend(candidates::put_scores(scores, *created_at)?);
+    statements.extend(candidates::put_scores(tenant, scores, *created_at)?);
     check_finite("confidence", result.confidence)?;
     Ok(statements)
 }
 
 /// The selection's own row; with one row back it is new.
-fn row(selection: &NewSelection, members: &BTreeMap<&str, ContentId>) -> Result<Statement> {
+fn row(tenant: &Tenant, selection: &NewSelection, members: &BTreeMap<&str, ContentId>) -> Result<Statement> {
     let NewSelection { id, created_at, issue, result, .. } = selection;
     check_key("policy", &result.policy)?;
     let chosen = result.chosen.as_deref();
     let chosen_content = chosen.map(|name| content_of(members, "result.chosen", name)).transpose()?;
     let sql =
-        "INSERT INTO selections (id, instance_id, policy, chosen, chosen_content, confidence, abstained,
+        "INSERT INTO selections (tenant, id, instance_id, policy, chosen, chosen_content, confidence, abstained,
             candidate_count, created_at, request, result)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING RETURNING id";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (tenant, id) DO NOTHING RETURNING id";
     let taken = StoreError::Conflict {
         what: "selection",
         id: id.to_string(),
         detail: "a selection with this id exists already".to_owned(),
     };
-    Ok(Statement::new(sql)
+    Ok(Statement::of(tenant, sql)
         .bind(*id)
         .bind(issue.instance_id.as_str())
         .bind(result.policy.as_str())
@@ -111,9 +111,9 @@ fn row(selection: &NewSelection, members: &BTreeMap<&str, ContentId>) -> Result<
 }
 
 /// The list's statement: one line more than asked for tells whether there is a next page.
-fn list(filter: &SelectionFilter, after: Option<SelectionCursor>, limit: u32) -> Statement {
-    let mut conditions: Vec<String> = Vec::new();
-    let mut args: Vec<Value> = Vec::new();
+fn list(tenant: &Tenant, filter: &SelectionFilter, after: Option<SelectionCursor>, limit: u32) -> Statement {
+    let mut conditions = vec!["s.tenant = $1".to_owned()];
+    let mut args: Vec<Value> = vec![tenant.into()];
     let mut condition = |text: &str, values: Vec<Value>| {
         let mut text = text.to_owned();
         for (i, value) in values.into_iter().enumerate() {
@@ -136,9 +136,9 @@ fn list(filter: &SelectionFilter, after: Option<SelectionCursor>, limit: u32) ->
     }
     if let Some(has_outcome) = filter.has_outcome {
         let not = if has_outcome { "" } else { "NOT " };
-        let exists =
-            "EXISTS (SELECT 1 FROM selection_candidates c JOIN labels l ON l.content_id = c.content_id
-            WHERE c.selection_id = s.id)";
+        let exists = "EXISTS (SELECT 1 FROM selection_candidates c
+            JOIN labels l ON l.tenant = c.tenant AND l.content_id = c.content_id
+            WHERE c.tenant = s.tenant AND c.selection_id = s.id)";
         condition(&format!("{not}{exists}"), vec![]);
     }
     if let Some(resolved) = filter.resolved {
@@ -147,13 +147,13 @@ fn list(filter: &SelectionFilter, after: Option<SelectionCursor>, limit: u32) ->
     if let Some(after) = after {
         condition("(s.created_at, s.id) < (?0, ?1)", vec![after.created_at.into(), after.id.into()]);
     }
-    let conditions =
-        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-    let mut statement = Statement::built(format!(
+    let mut statement = Statement::wide_built(format!(
         "SELECT s.id, s.created_at, s.instance_id, s.policy, s.chosen, s.confidence, s.abstained, s.candidate_count,
             chosen.resolved
-        FROM selections s LEFT JOIN labels chosen ON chosen.content_id = s.chosen_content
-        {conditions} ORDER BY s.created_at DESC, s.id DESC LIMIT ${}",
+        FROM selections s
+        LEFT JOIN labels chosen ON chosen.tenant = s.tenant AND chosen.content_id = s.chosen_content
+        WHERE {} ORDER BY s.created_at DESC, s.id DESC LIMIT ${}",
+        conditions.join(" AND "),
         args.len() + 1
     ));
     statement.args = args;
@@ -176,7 +176,7 @@ fn summary(row: &Row) -> Result<SelectionSummary> {
 
 impl<B: Backend> SqlStore<B> {
     /// Known members must be stored, for the same issue. Candidates are never deleted, so this may come first.
-    async fn check_known(&self, selection: &NewSelection) -> Result<()> {
+    async fn check_known(&self, tenant: &Tenant, selection: &NewSelection) -> Result<()> {
         let known: Vec<ContentId> = selection
             .members
             .iter()
@@ -186,7 +186,7 @@ impl<B: Backend> SqlStore<B> {
         if known.is_empty() {
             return Ok(());
         }
-        let stored = candidates::known(self, &known).await?;
+        let stored = candidates::known(self, tenant, &known).await?;
         for id in known {
             match stored.get(&id) {
                 Some(instance_id) if *instance_id == selection.issue.instance_id => {}
@@ -204,20 +204,28 @@ impl<B: Backend> SqlStore<B> {
 
 #[async_trait]
 impl<B: Backend> SelectionStore for SqlStore<B> {
-    async fn record_selection(&self, selection: NewSelection, completion: Option<Completion>) -> Result<()> {
-        let mut statements = statements(&selection)?;
-        self.check_known(&selection).await?;
+    async fn record_selection(
+        &self,
+        tenant: &Tenant,
+        selection: NewSelection,
+        completion: Option<Completion>,
+    ) -> Result<()> {
+        let mut statements = statements(tenant, &selection)?;
+        self.check_known(tenant, &selection).await?;
         statements.extend(completion.map(idempotency::complete).transpose()?);
         self.write(statements).await.map(drop)
     }
 
-    async fn selection(&self, id: Uuid) -> Result<SelectionRecord> {
-        let read =
-            Statement::new("SELECT id, created_at, request, result FROM selections WHERE id = $1").bind(id);
+    async fn selection(&self, tenant: &Tenant, id: Uuid) -> Result<SelectionRecord> {
+        let read = Statement::of(
+            tenant,
+            "SELECT id, created_at, request, result FROM selections WHERE tenant = $1 AND id = $2",
+        )
+        .bind(id);
         let row = self.read_one(read).await?.ok_or_else(|| StoreError::not_found("selection", id))?;
         let members = "SELECT candidate_id, content_id FROM selection_candidates
-            WHERE selection_id = $1 ORDER BY position";
-        let members = self.read(Statement::new(members).bind(id)).await?;
+            WHERE tenant = $1 AND selection_id = $2 ORDER BY position";
+        let members = self.read(Statement::of(tenant, members).bind(id)).await?;
         Ok(SelectionRecord {
             id: row.uuid("id")?,
             created_at: row.time("created_at")?,
@@ -230,20 +238,20 @@ impl<B: Backend> SelectionStore for SqlStore<B> {
         })
     }
 
-    async fn selection_test_runs(&self, id: Uuid) -> Result<Vec<TestRun>> {
-        let sql =
-            "SELECT candidate_id, kind, suite, results FROM test_runs WHERE selection_id = $1 ORDER BY id";
-        self.read(Statement::new(sql).bind(id)).await?.iter().map(candidates::test_run).collect()
+    async fn selection_test_runs(&self, tenant: &Tenant, id: Uuid) -> Result<Vec<TestRun>> {
+        let sql = "SELECT candidate_id, kind, suite, results FROM test_runs WHERE tenant = $1 AND selection_id = $2 ORDER BY id";
+        self.read(Statement::of(tenant, sql).bind(id)).await?.iter().map(candidates::test_run).collect()
     }
 
     async fn selections(
         &self,
+        tenant: &Tenant,
         filter: &SelectionFilter,
         after: Option<SelectionCursor>,
         limit: u32,
     ) -> Result<Page<SelectionSummary, SelectionCursor>> {
         let limit = limit.clamp(1, 1000);
-        let rows = self.read(list(filter, after, limit)).await?;
+        let rows = self.read(list(tenant, filter, after, limit)).await?;
         let more = rows.len() > limit as usize;
         let items: Vec<_> = rows.iter().take(limit as usize).map(summary).collect::<Result<_>>()?;
         let last = items.last().filter(|_| more);

@@ -13,7 +13,7 @@ use crate::{Result, Setting, SettingStore, StoreError, Timestamp};
 impl<B: Backend> SettingStore for SqlStore<B> {
     async fn setting(&self, key: &str) -> Result<Option<Setting>> {
         let sql = "SELECT version, updated_at, value FROM settings WHERE key = $1";
-        let row = self.read_one(Statement::new(sql).bind(key)).await?;
+        let row = self.read_one(Statement::wide(sql).bind(key)).await?;
         row.map(|row| {
             Ok(Setting {
                 value: row.json("value")?,
@@ -35,7 +35,7 @@ impl<B: Backend> SettingStore for SqlStore<B> {
             ON CONFLICT (key) DO NOTHING RETURNING version";
         let update = "UPDATE settings SET version = version + 1, updated_at = $2, value = $3
             WHERE key = $1 AND version = $4 RETURNING version";
-        let write = Statement::new(if seen.is_some() { update } else { insert });
+        let write = Statement::wide(if seen.is_some() { update } else { insert });
         let write = write.bind(key).bind(now).bind(json("value", value)?);
         let write = match seen {
             Some(version) => write.bind(version),

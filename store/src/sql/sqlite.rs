@@ -51,8 +51,8 @@ impl Backend for Sqlite {
 
     async fn migrations(&self) -> Result<Vec<MigrationState>> {
         let exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
-        let present = !self.read(Statement::new(exists)).await?.is_empty();
-        let applied = if present { self.read(Statement::new(migrate::APPLIED)).await? } else { Vec::new() };
+        let present = !self.read(Statement::wide(exists)).await?.is_empty();
+        let applied = if present { self.read(Statement::wide(migrate::APPLIED)).await? } else { Vec::new() };
         migrate::states(&MIGRATIONS, &applied)
     }
 

@@ -4,7 +4,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Decode, Encode, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Type};
 
-use crate::{ContentId, Result, StoreError, Timestamp};
+use crate::{ContentId, Result, StoreError, Tenant, Timestamp};
 
 /// An argument. `None` is a NULL of that type.
 #[derive(Debug, Clone)]
@@ -26,13 +26,23 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// A statement whose text is fixed.
-    pub(crate) fn new(sql: &'static str) -> Self {
+    /// A statement about records of one tenant, which is parameter 1.
+    pub(crate) fn of(tenant: &Tenant, sql: &'static str) -> Self {
+        Self::wide(sql).bind(tenant)
+    }
+
+    /// The same with a text that was put together from fixed pieces; values go in with [`bind`](Self::bind) only.
+    pub(crate) fn of_built(tenant: &Tenant, sql: String) -> Self {
+        Self::wide_built(sql).bind(tenant)
+    }
+
+    /// A statement about no tenant's records, or all tenants': what the deployment shares, and the work on jobs.
+    pub(crate) fn wide(sql: &'static str) -> Self {
         Self { sql: sql.into_sql_str(), args: Vec::new(), or_else: None }
     }
 
-    /// A statement whose text was put together from fixed pieces; values go in with [`bind`](Self::bind) only.
-    pub(crate) fn built(sql: String) -> Self {
+    /// The same with a text that was put together from fixed pieces.
+    pub(crate) fn wide_built(sql: String) -> Self {
         Self { sql: AssertSqlSafe(sql).into_sql_str(), args: Vec::new(), or_else: None }
     }
 
@@ -148,6 +158,7 @@ value_from! {
     Bool: bool, v => v;
     Text: String, v => v;
     Text: &str, v => v.to_owned();
+    Text: &Tenant, v => v.as_str().to_owned();
     Text: ContentId, v => v.to_string();
     Text: uuid::Uuid, v => v.to_string();
     Bytes: Vec<u8>, v => v;

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use store::{Claim, ClaimRequest, Completion, Held, StoreError, StoredResponse};
+use store::{Claim, ClaimRequest, Completion, Held, StoreError, StoredResponse, Tenant};
 
 use crate::support::{Fixture, T0, at};
 
 const LEASE: Duration = Duration::from_secs(30);
 
 fn request(scope: &str, key: &str, body: u8) -> ClaimRequest {
-    ClaimRequest { scope: scope.to_owned(), key: key.to_owned(), body_hash: [body; 32] }
+    ClaimRequest {
+        tenant: Tenant::DEFAULT,
+        scope: scope.to_owned(),
+        key: key.to_owned(),
+        body_hash: [body; 32],
+    }
 }
 
 async fn acquire(f: &Fixture, request: ClaimRequest, now: store::Timestamp) -> Held {

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use serde_json::json;
 use store::{
-    Claim, ClaimRequest, Completion, Job, JobState, Lease, NewJob, StoreError, StoredResponse, Timestamp,
+    Claim, ClaimRequest, Completion, Job, JobState, Lease, NewJob, StoreError, StoredResponse, Tenant,
+    Timestamp,
 };
 use uuid::Uuid;
 
-use crate::support::{Fixture, T0, at};
+use crate::support::{Fixture, T, T0, at};
 
 const LEASE: Duration = Duration::from_secs(30);
 
 fn job(kind: &str, run_after: Timestamp, max_attempts: u32) -> NewJob {
     NewJob {
+        tenant: Tenant::DEFAULT,
         id: Uuid::now_v7(),
         kind: kind.to_owned(),
         payload: json!({"a": "b\0"}),
@@ -47,9 +49,9 @@ pub(crate) async fn a_job_runs_to_its_end(f: &Fixture) {
     let beat = f.store.heartbeat(claimed.lease(), Some(json!({"step": 5})), at(11), LEASE).await.unwrap();
     assert_eq!((beat.lease_until, beat.cancel_requested), (at(41), false));
     f.store.heartbeat(claimed.lease(), None, at(12), LEASE).await.unwrap();
-    assert_eq!(f.store.job(id).await.unwrap().progress, Some(json!({"step": 5})));
+    assert_eq!(f.store.job(T, id).await.unwrap().progress, Some(json!({"step": 5})));
     f.store.finish_job(claimed.lease(), json!({"loss": 0.5}), at(20)).await.unwrap();
-    let done = f.store.job(id).await.unwrap();
+    let done = f.store.job(T, id).await.unwrap();
     assert_eq!(
         (done.state, done.result.clone(), done.finished_at),
         (JobState::Done, Some(json!({"loss": 0.5})), Some(at(20)))
@@ -105,7 +107,7 @@ pub(crate) async fn a_dead_workers_job_goes_to_another_and_the_fence_holds(f: &F
     let slow = claim_one(f, "train", T0).await.unwrap().lease();
     assert_eq!(f.store.reap(at(29)).await.unwrap(), 0);
     assert_eq!(f.store.reap(at(30)).await.unwrap(), 1);
-    assert_eq!(f.store.job(id).await.unwrap().state, JobState::Queued);
+    assert_eq!(f.store.job(T, id).await.unwrap().state, JobState::Queued);
     let heir = claim_one(f, "train", at(31)).await.unwrap();
     assert_eq!((heir.id, heir.attempts), (id, 2));
     assert_lost(&f.store.heartbeat(slow, None, at(32), LEASE).await);
@@ -113,7 +115,7 @@ pub(crate) async fn a_dead_workers_job_goes_to_another_and_the_fence_holds(f: &F
     assert_lost(&f.store.fail_job(slow, "no", None, at(32)).await);
     assert_lost(&f.store.cancelled_job(slow, at(32)).await);
     assert_eq!(f.store.reap(at(100)).await.unwrap(), 1);
-    let dead = f.store.job(id).await.unwrap();
+    let dead = f.store.job(T, id).await.unwrap();
     assert_eq!((dead.state, dead.finished_at), (JobState::Dead, Some(at(100))));
     assert!(dead.error.is_some());
     assert_eq!(f.store.reap(at(200)).await.unwrap(), 0);
@@ -128,7 +130,7 @@ pub(crate) async fn errors_are_retried_until_the_attempts_are_used_up(f: &Fixtur
     let again = claim_one(f, "train", at(60)).await.unwrap();
     assert_eq!(again.error.as_deref(), Some("out of memory\u{fffd}"));
     assert_eq!(f.store.fail_job(again.lease(), "again", Some(at(90)), at(61)).await.unwrap(), JobState::Dead);
-    assert_eq!(f.store.job(id).await.unwrap().error.as_deref(), Some("again"));
+    assert_eq!(f.store.job(T, id).await.unwrap().error.as_deref(), Some("again"));
 
     queue(f, job("score", T0, 9)).await;
     let lease = claim_one(f, "score", T0).await.unwrap().lease();
@@ -137,26 +139,26 @@ pub(crate) async fn errors_are_retried_until_the_attempts_are_used_up(f: &Fixtur
 
 pub(crate) async fn jobs_are_cancelled(f: &Fixture) {
     let queued = queue(f, job("train", at(9), 1)).await;
-    assert_eq!(f.store.cancel_job(queued, at(1)).await.unwrap(), JobState::Cancelled);
+    assert_eq!(f.store.cancel_job(T, queued, at(1)).await.unwrap(), JobState::Cancelled);
     assert!(claim_one(f, "train", at(9)).await.is_none());
 
     let polite = queue(f, job("train", T0, 3)).await;
     let lease = claim_one(f, "train", T0).await.unwrap().lease();
-    assert_eq!(f.store.cancel_job(polite, at(1)).await.unwrap(), JobState::Running);
+    assert_eq!(f.store.cancel_job(T, polite, at(1)).await.unwrap(), JobState::Running);
     assert!(f.store.heartbeat(lease, None, at(2), LEASE).await.unwrap().cancel_requested);
     f.store.cancelled_job(lease, at(3)).await.unwrap();
-    assert_eq!(f.store.job(polite).await.unwrap().state, JobState::Cancelled);
-    assert_eq!(f.store.cancel_job(polite, at(4)).await.unwrap(), JobState::Cancelled);
-    assert_eq!(f.store.job(polite).await.unwrap().finished_at, Some(at(3)));
+    assert_eq!(f.store.job(T, polite).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(f.store.cancel_job(T, polite, at(4)).await.unwrap(), JobState::Cancelled);
+    assert_eq!(f.store.job(T, polite).await.unwrap().finished_at, Some(at(3)));
 
     // A worker that dies after the request does not bring the job back.
     let dying = queue(f, job("train", T0, 3)).await;
     claim_one(f, "train", T0).await.unwrap();
-    f.store.cancel_job(dying, at(1)).await.unwrap();
+    f.store.cancel_job(T, dying, at(1)).await.unwrap();
     f.store.reap(at(99)).await.unwrap();
-    assert_eq!(f.store.job(dying).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(f.store.job(T, dying).await.unwrap().state, JobState::Cancelled);
 
-    let error = f.store.cancel_job(Uuid::now_v7(), T0).await.unwrap_err();
+    let error = f.store.cancel_job(T, Uuid::now_v7(), T0).await.unwrap_err();
     assert!(matches!(error, StoreError::NotFound { what: "job", .. }), "{error}");
 }
 
@@ -169,11 +171,11 @@ pub(crate) async fn jobs_are_listed_newest_first(f: &Fixture) {
     }
     ids.reverse();
     let listed = |jobs: Vec<Job>| jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
-    let mut seen = listed(f.store.jobs(None, None, None, 3).await.unwrap());
-    seen.extend(listed(f.store.jobs(None, None, seen.last().copied(), 100).await.unwrap()));
+    let mut seen = listed(f.store.jobs(T, None, None, None, 3).await.unwrap());
+    seen.extend(listed(f.store.jobs(T, None, None, seen.last().copied(), 100).await.unwrap()));
     assert_eq!(seen, ids);
-    assert_eq!(f.store.jobs(Some("score"), Some(JobState::Queued), None, 9).await.unwrap().len(), 3);
-    assert_eq!(f.store.jobs(Some("score"), Some(JobState::Done), None, 9).await.unwrap().len(), 0);
+    assert_eq!(f.store.jobs(T, Some("score"), Some(JobState::Queued), None, 9).await.unwrap().len(), 3);
+    assert_eq!(f.store.jobs(T, Some("score"), Some(JobState::Done), None, 9).await.unwrap().len(), 0);
 }
 
 pub(crate) async fn bad_jobs_are_refused(f: &Fixture) {
@@ -194,29 +196,34 @@ pub(crate) async fn a_job_given_back_keeps_its_attempts(f: &Fixture) {
     assert_lost(&f.store.release_job(first.lease(), at(1)).await);
     let second = claim_one(f, "train", at(1)).await.unwrap();
     assert_eq!((second.id, second.attempts, second.max_attempts), (id, 2, 2));
-    f.store.cancel_job(id, at(2)).await.unwrap();
+    f.store.cancel_job(T, id, at(2)).await.unwrap();
     assert_eq!(f.store.release_job(second.lease(), at(3)).await.unwrap(), JobState::Cancelled);
-    assert_eq!(f.store.job(id).await.unwrap().finished_at, Some(at(3)));
+    assert_eq!(f.store.job(T, id).await.unwrap().finished_at, Some(at(3)));
 }
 
 pub(crate) async fn what_ended_badly_can_go_on(f: &Fixture) {
     let id = queue(f, job("train", T0, 1)).await;
-    assert_lost(&f.store.resume_job(id, 1, T0).await);
-    f.store.cancel_job(id, at(1)).await.unwrap();
-    f.store.resume_job(id, 2, at(2)).await.unwrap();
+    assert_lost(&f.store.resume_job(T, id, 1, T0).await);
+    f.store.cancel_job(T, id, at(1)).await.unwrap();
+    f.store.resume_job(T, id, 2, at(2)).await.unwrap();
     let claimed = claim_one(f, "train", at(2)).await.unwrap();
     assert_eq!((claimed.cancel_requested, claimed.finished_at, claimed.max_attempts), (false, None, 2));
     f.store.fail_job(claimed.lease(), "bad data", None, at(3)).await.unwrap();
-    f.store.resume_job(id, 1, at(4)).await.unwrap();
+    f.store.resume_job(T, id, 1, at(4)).await.unwrap();
     let again = claim_one(f, "train", at(4)).await.unwrap();
     f.store.finish_job(again.lease(), json!({}), at(5)).await.unwrap();
-    assert_lost(&f.store.resume_job(id, 1, at(6)).await);
-    let missing = f.store.resume_job(Uuid::now_v7(), 1, at(6)).await;
+    assert_lost(&f.store.resume_job(T, id, 1, at(6)).await);
+    let missing = f.store.resume_job(T, Uuid::now_v7(), 1, at(6)).await;
     assert!(matches!(missing, Err(StoreError::NotFound { what: "job", .. })), "{missing:?}");
 }
 
 pub(crate) async fn a_job_completes_an_idempotent_request(f: &Fixture) {
-    let request = ClaimRequest { scope: "s".to_owned(), key: "k".to_owned(), body_hash: [1; 32] };
+    let request = ClaimRequest {
+        tenant: Tenant::DEFAULT,
+        scope: "s".to_owned(),
+        key: "k".to_owned(),
+        body_hash: [1; 32],
+    };
     let Claim::Acquired(held) = f.store.claim(request.clone(), T0, LEASE).await.unwrap() else {
         panic!("the key is new")
     };
@@ -228,5 +235,5 @@ pub(crate) async fn a_job_completes_an_idempotent_request(f: &Fixture) {
     // The claim is used up: neither the job nor the answer is stored.
     let late = job("train", T0, 1);
     assert!(f.store.enqueue(late.clone(), Some(completion), T0).await.is_err());
-    assert!(f.store.job(late.id).await.is_err() && f.store.job(wanted.id).await.is_ok());
+    assert!(f.store.job(T, late.id).await.is_err() && f.store.job(T, wanted.id).await.is_ok());
 }

@@ -17,6 +17,7 @@ mod runs;
 mod selections;
 mod settings;
 mod support;
+mod tenants;
 mod tokens;
 
 /// Makes a test of each function for each kind of store.
@@ -117,11 +118,18 @@ contract! {
     settings:
         a_setting_comes_back_with_its_version,
         of_two_changes_at_once_one_is_refused;
+    tenants:
+        records_of_another_tenant_are_not_there,
+        the_same_content_in_two_tenants_is_two_records,
+        jobs_and_runs_of_another_tenant_are_not_there,
+        idempotency_keys_are_each_tenants_own,
+        what_was_there_before_belongs_to_the_default_tenant;
     tokens:
         a_token_is_found_by_id_and_hash,
         ids_and_secrets_are_unique,
         a_revoked_token_stays_listed,
-        use_is_noted_once_a_minute;
+        use_is_noted_once_a_minute,
+        a_rotated_token_has_two_secrets_for_a_while;
 }
 
 #[test]
@@ -136,6 +144,7 @@ fn no_test_is_forgotten() {
         include_str!("runs.rs"),
         include_str!("selections.rs"),
         include_str!("settings.rs"),
+        include_str!("tenants.rs"),
         include_str!("tokens.rs"),
     ];
     let written: Vec<&str> = sources

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use store::{Lease, NewCheckpoint, NewJob, NewRunEvent, StoreError};
+use store::{Lease, NewCheckpoint, NewJob, NewRunEvent, StoreError, Tenant};
 use uuid::Uuid;
 
-use crate::support::{Fixture, T0, at};
+use crate::support::{Fixture, T, T0, at};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -21,6 +21,7 @@ fn checkpoint(step: i64, best: bool) -> NewCheckpoint {
 /// A run that a worker holds.
 async fn held(f: &Fixture) -> Lease {
     let job = NewJob {
+        tenant: Tenant::DEFAULT,
         id: Uuid::now_v7(),
         kind: "train".to_owned(),
         payload: json!({}),
@@ -37,14 +38,14 @@ pub(crate) async fn events_are_numbered_without_gaps(f: &Fixture) {
     assert_eq!(f.store.append_events(lease, vec![event(1), event(2)], at(1)).await.unwrap(), 2);
     assert_eq!(f.store.append_events(other, vec![event(9)], at(1)).await.unwrap(), 1);
     assert_eq!(f.store.append_events(lease, vec![event(3)], at(2)).await.unwrap(), 3);
-    let all = f.store.run_events(lease.id, 0, 10).await.unwrap();
+    let all = f.store.run_events(T, lease.id, 0, 10).await.unwrap();
     assert_eq!(all.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3]);
     let last = &all[2];
     assert_eq!((last.attempt, last.at, last.kind.as_str()), (1, at(2), "step"));
     assert_eq!(last.body, json!({"step": 3, "text": "a\0b"}));
-    let page = f.store.run_events(lease.id, 1, 1).await.unwrap();
+    let page = f.store.run_events(T, lease.id, 1, 1).await.unwrap();
     assert_eq!(page, [all[1].clone()]);
-    assert!(f.store.run_events(Uuid::now_v7(), 0, 10).await.unwrap().is_empty());
+    assert!(f.store.run_events(T, Uuid::now_v7(), 0, 10).await.unwrap().is_empty());
 }
 
 pub(crate) async fn only_the_holder_of_the_lease_reports(f: &Fixture) {
@@ -60,10 +61,10 @@ pub(crate) async fn only_the_holder_of_the_lease_reports(f: &Fixture) {
     for result in lost {
         assert!(matches!(result, Err(StoreError::Conflict { what: "job", .. })), "{result:?}");
     }
-    assert!(f.store.run_events(lease.id, 0, 10).await.unwrap().is_empty());
-    assert_eq!(f.store.checkpoints(lease.id).await.unwrap().len(), 1);
+    assert!(f.store.run_events(T, lease.id, 0, 10).await.unwrap().is_empty());
+    assert_eq!(f.store.checkpoints(T, lease.id).await.unwrap().len(), 1);
     assert_eq!(f.store.append_events(next, vec![event(1)], at(33)).await.unwrap(), 1);
-    assert_eq!(f.store.run_events(lease.id, 0, 10).await.unwrap()[0].attempt, 2);
+    assert_eq!(f.store.run_events(T, lease.id, 0, 10).await.unwrap()[0].attempt, 2);
 }
 
 pub(crate) async fn writers_at_once_get_numbers_of_their_own(f: &Fixture) {
@@ -81,7 +82,7 @@ pub(crate) async fn writers_at_once_get_numbers_of_their_own(f: &Fixture) {
     for writer in writers {
         writer.await.unwrap();
     }
-    let events = f.store.run_events(lease.id, 0, 1000).await.unwrap();
+    let events = f.store.run_events(T, lease.id, 0, 1000).await.unwrap();
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=80).collect::<Vec<i64>>());
 }
 
@@ -90,7 +91,7 @@ pub(crate) async fn checkpoints_are_registered_replaced_and_forgotten(f: &Fixtur
     for (step, best) in [(10, true), (5, false), (20, true), (10, false)] {
         f.store.put_checkpoint(lease, checkpoint(step, best), at(step)).await.unwrap();
     }
-    let found = f.store.checkpoints(lease.id).await.unwrap();
+    let found = f.store.checkpoints(T, lease.id).await.unwrap();
     let facts: Vec<_> = found.iter().map(|found| (found.step, found.best, found.path.as_str())).collect();
     assert_eq!(
         facts,
@@ -99,5 +100,5 @@ pub(crate) async fn checkpoints_are_registered_replaced_and_forgotten(f: &Fixtur
     assert_eq!((found[0].attempt, &found[0].metrics, found[0].created_at), (1, &json!({"loss": 0.5}), at(5)));
     f.store.forget_checkpoint(lease, 5).await.unwrap();
     f.store.forget_checkpoint(lease, 5).await.unwrap();
-    assert_eq!(f.store.checkpoints(lease.id).await.unwrap().len(), 2);
+    assert_eq!(f.store.checkpoints(T, lease.id).await.unwrap().len(), 2);
 }

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use store::{
     Claim, ClaimRequest, Completion, Member, NewOutcome, SelectionCursor, SelectionFilter, SelectionSummary,
-    StoreError, StoredResponse,
+    StoreError, StoredResponse, Tenant,
 };
 use uuid::Uuid;
 
-use crate::support::{Fixture, ISSUE, T0, at, candidate, issue, run, selection};
+use crate::support::{Fixture, ISSUE, T, T0, at, candidate, issue, run, selection};
 
 pub(crate) async fn a_selection_comes_back_as_it_was(f: &Fixture) {
     let new = selection(ISSUE, &["z", "a", "m"], T0);
-    f.store.record_selection(new.clone(), None).await.unwrap();
-    let stored = f.store.selection(new.id).await.unwrap();
+    f.store.record_selection(T, new.clone(), None).await.unwrap();
+    let stored = f.store.selection(T, new.id).await.unwrap();
     assert_eq!(stored.result, new.result);
     assert_eq!(stored.request, new.request);
     assert_eq!(stored.created_at, T0);
     let members: Vec<_> = new.members.iter().map(|m| (m.candidate_id.clone(), m.content.id())).collect();
     assert_eq!(stored.members, members);
-    assert_eq!(f.store.selection_test_runs(new.id).await.unwrap(), new.tests);
-    assert_eq!(f.store.issue(ISSUE).await.unwrap().text, issue(ISSUE).text);
+    assert_eq!(f.store.selection_test_runs(T, new.id).await.unwrap(), new.tests);
+    assert_eq!(f.store.issue(T, ISSUE).await.unwrap().text, issue(ISSUE).text);
     let ids: Vec<_> = stored.members.iter().map(|(_, id)| *id).collect();
-    assert_eq!(f.store.scores(&ids, "r1").await.unwrap().len(), 3);
-    assert_eq!(f.store.test_runs(ISSUE, Some(ids[0])).await.unwrap(), [run(Some("z"), "unit")]);
+    assert_eq!(f.store.scores(T, &ids, "r1").await.unwrap().len(), 3);
+    assert_eq!(f.store.test_runs(T, ISSUE, Some(ids[0])).await.unwrap(), [run(Some("z"), "unit")]);
     assert_eq!(stored.content_id(None).unwrap(), ids[0]);
     assert_eq!(stored.content_id(Some("m")).unwrap(), ids[2]);
     assert!(matches!(stored.content_id(Some("q")), Err(StoreError::NotFound { .. })));
@@ -32,8 +32,8 @@ pub(crate) async fn a_selection_comes_back_as_it_was(f: &Fixture) {
 pub(crate) async fn a_selection_without_candidates_is_stored(f: &Fixture) {
     let mut new = selection(ISSUE, &[], T0);
     new.tests.clear();
-    f.store.record_selection(new.clone(), None).await.unwrap();
-    let stored = f.store.selection(new.id).await.unwrap();
+    f.store.record_selection(T, new.clone(), None).await.unwrap();
+    let stored = f.store.selection(T, new.id).await.unwrap();
     assert_eq!(stored.members, []);
     assert!(matches!(stored.content_id(None), Err(StoreError::Invalid { .. })));
 }
@@ -41,29 +41,29 @@ pub(crate) async fn a_selection_without_candidates_is_stored(f: &Fixture) {
 pub(crate) async fn equal_trajectories_under_two_names_share_a_row(f: &Fixture) {
     let mut new = selection(ISSUE, &["a", "b"], T0);
     new.members[1].content = new.members[0].content.clone();
-    f.store.record_selection(new.clone(), None).await.unwrap();
-    let stored = f.store.selection(new.id).await.unwrap();
+    f.store.record_selection(T, new.clone(), None).await.unwrap();
+    let stored = f.store.selection(T, new.id).await.unwrap();
     assert_eq!(stored.members[0].1, stored.members[1].1);
-    assert_eq!(f.store.candidates_of_issue(ISSUE, None, 10).await.unwrap().len(), 1);
+    assert_eq!(f.store.candidates_of_issue(T, ISSUE, None, 10).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn known_candidates_are_joined_by_content(f: &Fixture) {
     let first = selection(ISSUE, &["a", "b"], T0);
     let content = first.members[0].content.id();
-    f.store.record_selection(first, None).await.unwrap();
+    f.store.record_selection(T, first, None).await.unwrap();
     let mut second = selection(ISSUE, &["x", "y"], at(1));
     second.members[0].content = Member::Known(content);
-    f.store.record_selection(second.clone(), None).await.unwrap();
-    assert_eq!(f.store.selection(second.id).await.unwrap().members[0].1, content);
+    f.store.record_selection(T, second.clone(), None).await.unwrap();
+    assert_eq!(f.store.selection(T, second.id).await.unwrap().members[0].1, content);
 
     let mut missing = selection(ISSUE, &["x"], at(2));
     missing.members[0].content = Member::Known(candidate(ISSUE, "never stored").id());
-    let error = f.store.record_selection(missing, None).await.unwrap_err();
+    let error = f.store.record_selection(T, missing, None).await.unwrap_err();
     assert!(matches!(error, StoreError::NotFound { what: "candidate", .. }), "{error}");
 
     let mut foreign = selection("other__issue-1", &["x"], at(2));
     foreign.members[0].content = Member::Known(content);
-    let error = f.store.record_selection(foreign, None).await.unwrap_err();
+    let error = f.store.record_selection(T, foreign, None).await.unwrap_err();
     assert!(matches!(error, StoreError::Invalid { field: "instance_id", .. }), "{error}");
 }
 
@@ -71,12 +71,12 @@ pub(crate) async fn an_id_is_used_once_and_nothing_is_left_of_the_second(f: &Fix
     let first = selection(ISSUE, &["a"], T0);
     let mut second = selection("other__issue-1", &["b"], T0);
     second.id = first.id;
-    f.store.record_selection(first.clone(), None).await.unwrap();
-    let error = f.store.record_selection(second, None).await.unwrap_err();
+    f.store.record_selection(T, first.clone(), None).await.unwrap();
+    let error = f.store.record_selection(T, second, None).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict { what: "selection", .. }), "{error}");
-    assert_eq!(f.store.selection(first.id).await.unwrap().result, first.result);
-    assert!(matches!(f.store.issue("other__issue-1").await, Err(StoreError::NotFound { .. })));
-    assert!(f.store.candidates_of_issue("other__issue-1", None, 1).await.unwrap().is_empty());
+    assert_eq!(f.store.selection(T, first.id).await.unwrap().result, first.result);
+    assert!(matches!(f.store.issue(T, "other__issue-1").await, Err(StoreError::NotFound { .. })));
+    assert!(f.store.candidates_of_issue(T, "other__issue-1", None, 1).await.unwrap().is_empty());
 }
 
 pub(crate) async fn contradictions_are_refused(f: &Fixture) {
@@ -94,15 +94,20 @@ pub(crate) async fn contradictions_are_refused(f: &Fixture) {
     for (what, wrong) in
         [("twice", twice), ("chosen", chosen), ("tests", tests), ("scores", scores), ("other", other)]
     {
-        let error = f.store.record_selection(wrong, None).await.unwrap_err();
+        let error = f.store.record_selection(T, wrong, None).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid { .. }), "{what}: {error}");
     }
-    assert!(f.store.selections(&SelectionFilter::default(), None, 10).await.unwrap().items.is_empty());
+    assert!(f.store.selections(T, &SelectionFilter::default(), None, 10).await.unwrap().items.is_empty());
 }
 
 pub(crate) async fn a_lost_claim_undoes_the_selection(f: &Fixture) {
     let store = &f.store;
-    let key = ClaimRequest { scope: "s".to_owned(), key: "k".to_owned(), body_hash: [1; 32] };
+    let key = ClaimRequest {
+        tenant: Tenant::DEFAULT,
+        scope: "s".to_owned(),
+        key: "k".to_owned(),
+        body_hash: [1; 32],
+    };
     let Claim::Acquired(held) = store.claim(key.clone(), T0, Duration::from_secs(10)).await.unwrap() else {
         panic!("the key is free");
     };
@@ -121,15 +126,15 @@ pub(crate) async fn a_lost_claim_undoes_the_selection(f: &Fixture) {
         expires_at: at(1000),
     };
     let late = selection(ISSUE, &["a"], at(11));
-    let error = store.record_selection(late.clone(), Some(answer(held))).await.unwrap_err();
+    let error = store.record_selection(T, late.clone(), Some(answer(held))).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict { what: "idempotency key", .. }), "{error}");
-    assert!(store.selection(late.id).await.is_err(), "all of it or nothing");
-    assert!(store.candidates_of_issue(ISSUE, None, 1).await.unwrap().is_empty());
+    assert!(store.selection(T, late.id).await.is_err(), "all of it or nothing");
+    assert!(store.candidates_of_issue(T, ISSUE, None, 1).await.unwrap().is_empty());
 
     let good = selection(ISSUE, &["a"], at(12));
     let completion = answer(second);
-    store.record_selection(good.clone(), Some(completion.clone())).await.unwrap();
-    assert!(store.selection(good.id).await.is_ok());
+    store.record_selection(T, good.clone(), Some(completion.clone())).await.unwrap();
+    assert!(store.selection(T, good.id).await.is_ok());
     let again = store.claim(key, at(13), Duration::from_secs(10)).await.unwrap();
     assert_eq!(again, Claim::Done(completion.response));
 }
@@ -138,7 +143,7 @@ async fn all(f: &Fixture, filter: &SelectionFilter, limit: u32) -> Vec<Selection
     let mut seen = Vec::new();
     let mut after: Option<SelectionCursor> = None;
     loop {
-        let page = f.store.selections(filter, after, limit).await.unwrap();
+        let page = f.store.selections(T, filter, after, limit).await.unwrap();
         assert!(page.items.len() <= limit as usize);
         seen.extend(page.items);
         // What a client carries is the text.
@@ -155,7 +160,7 @@ pub(crate) async fn the_list_is_newest_first_and_pages_without_gaps(f: &Fixture)
         // Several of the same time: the id decides.
         let new = selection(ISSUE, &["a"], at(i / 3));
         ids.push((new.created_at, new.id));
-        f.store.record_selection(new, None).await.unwrap();
+        f.store.record_selection(T, new, None).await.unwrap();
     }
     ids.sort_unstable();
     ids.reverse();
@@ -165,9 +170,9 @@ pub(crate) async fn the_list_is_newest_first_and_pages_without_gaps(f: &Fixture)
         assert_eq!(seen, ids, "limit {limit}");
     }
     // What comes in while somebody reads does not shift the pages.
-    let page = f.store.selections(&SelectionFilter::default(), None, 5).await.unwrap();
-    f.store.record_selection(selection(ISSUE, &["a"], at(100)), None).await.unwrap();
-    let next = f.store.selections(&SelectionFilter::default(), page.next, 5).await.unwrap();
+    let page = f.store.selections(T, &SelectionFilter::default(), None, 5).await.unwrap();
+    f.store.record_selection(T, selection(ISSUE, &["a"], at(100)), None).await.unwrap();
+    let next = f.store.selections(T, &SelectionFilter::default(), page.next, 5).await.unwrap();
     assert_eq!(
         next.items.iter().map(|s| s.id).collect::<Vec<_>>(),
         ids[5..10].iter().map(|x| x.1).collect::<Vec<_>>()
@@ -181,7 +186,7 @@ pub(crate) async fn the_list_is_filtered(f: &Fixture) {
     two.result.policy = "majority".into();
     let three = selection("other__issue-1", &["a"], at(3));
     for new in [&one, &two, &three] {
-        store.record_selection(new.clone(), None).await.unwrap();
+        store.record_selection(T, new.clone(), None).await.unwrap();
     }
     let outcome = |selection: &store::NewSelection, i: usize, resolved| NewOutcome {
         id: Uuid::now_v7(),
@@ -193,7 +198,10 @@ pub(crate) async fn the_list_is_filtered(f: &Fixture) {
         detail: None,
     };
     // Of the first selection only the candidate that was not chosen has an outcome.
-    store.put_outcomes(vec![outcome(&one, 1, true), outcome(&three, 0, false)], at(9), None).await.unwrap();
+    store
+        .put_outcomes(T, vec![outcome(&one, 1, true), outcome(&three, 0, false)], at(9), None)
+        .await
+        .unwrap();
 
     let none = SelectionFilter::default;
     let cases = [
@@ -241,11 +249,11 @@ pub(crate) async fn concurrent_selections_of_the_same_candidates_all_succeed(f: 
         let mut new = selection(ISSUE, &names, at(i as i64));
         new.issue.text = Some(format!("text {}", i % 3));
         let store = f.store.clone();
-        tasks.push(tokio::spawn(async move { store.record_selection(new, None).await }));
+        tasks.push(tokio::spawn(async move { store.record_selection(T, new, None).await }));
     }
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(f.store.selections(&SelectionFilter::default(), None, 100).await.unwrap().items.len(), 24);
-    assert_eq!(f.store.candidates_of_issue(ISSUE, None, 100).await.unwrap().len(), names.len());
+    assert_eq!(f.store.selections(T, &SelectionFilter::default(), None, 100).await.unwrap().items.len(), 24);
+    assert_eq!(f.store.candidates_of_issue(T, ISSUE, None, 100).await.unwrap().len(), names.len());
 }

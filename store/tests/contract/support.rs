@@ -8,7 +8,8 @@ use common::{
     VerifierScore, Votes,
 };
 use store::{
-    ConnectOptions, Member, NewCandidate, NewIssue, NewMember, NewSelection, Store, Timestamp, connect,
+    ConnectOptions, Member, NewCandidate, NewIssue, NewMember, NewSelection, Store, Tenant, Timestamp,
+    connect,
 };
 use uuid::Uuid;
 
@@ -91,6 +92,9 @@ pub(crate) async fn sql(url: &str, text: &str) {
         connection.close().await.unwrap();
     }
 }
+
+/// The tenant of tests that are not about tenants.
+pub(crate) const T: &Tenant = &Tenant::DEFAULT;
 
 pub(crate) const ISSUE: &str = "acme__widget-7";
 
@@ -188,4 +192,62 @@ pub(crate) fn selection(instance_id: &str, names: &[&str], created_at: Timestamp
             candidates: names.iter().enumerate().map(ranked).collect(),
         },
     }
+}
+
+/// Brings an empty database to the schema that there was before tenants, with a record of every kind.
+pub(crate) async fn old_database(url: &str) {
+    use sqlx::Connection;
+    if url.starts_with("sqlite") {
+        let options = url.parse::<sqlx::sqlite::SqliteConnectOptions>().unwrap();
+        let mut connection = sqlx::ConnectOptions::connect(&options.create_if_missing(true)).await.unwrap();
+        let mut all = sqlx::migrate!("../migrations/sqlite");
+        all.migrations.to_mut().retain(|migration| migration.version < 4);
+        all.run(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    } else {
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        let mut all = sqlx::migrate!("../migrations/postgres");
+        all.migrations.to_mut().retain(|migration| migration.version < 4);
+        all.run(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+    let trajectory = trajectory(ISSUE, "x");
+    let json = serde_json::to_string(&trajectory).unwrap();
+    let sqlite = url.starts_with("sqlite");
+    let (no, yes) = if sqlite { ("0", "1") } else { ("false", "true") };
+    // The encoding of `store::blob`: one byte codec (0: plain), then the bytes.
+    let bytes = |bytes: &[u8]| {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        if sqlite { format!("x'00{}'", hex.concat()) } else { format!("'\\x00{}'", hex.concat()) }
+    };
+    let (content, payload) = (trajectory.content_id(), bytes(json.as_bytes()));
+    let results = bytes(br#"{"test_a":"passed"}"#);
+    let selection = serde_json::to_string(&selection(ISSUE, &["x"], T0).result).unwrap().replace('\'', "''");
+    let (id, t, size) = (Uuid::now_v7(), T0.0, json.len());
+    let text = format!(
+        "INSERT INTO issues (instance_id, created_at, updated_at) VALUES ('{ISSUE}', {t}, {t});
+        INSERT INTO candidates (id, instance_id, source, exit, turns, bytes, created_at, payload)
+            VALUES ('{content}', '{ISSUE}', 'native', 'submitted', 3, {size}, {t}, {payload});
+        INSERT INTO selections (id, instance_id, policy, chosen, chosen_content, abstained, candidate_count,
+            created_at, request, result)
+            VALUES ('{id}', '{ISSUE}', 'hybrid', 'x', '{content}', {no}, 1, {t}, '{{}}', '{selection}');
+        INSERT INTO selection_candidates (selection_id, candidate_id, position, content_id)
+            VALUES ('{id}', 'x', 0, '{content}');
+        INSERT INTO test_runs (id, instance_id, selection_id, kind, suite, created_at, results)
+            VALUES ('{id}', '{ISSUE}', '{id}', 'regression', 'unit', {t}, {results});
+        INSERT INTO scores (content_id, revision, probability, created_at) VALUES ('{content}', 'r1', 0.5, {t});
+        INSERT INTO outcomes (id, content_id, selection_id, resolved, source, reported_at)
+            VALUES ('{id}', '{content}', '{id}', {yes}, 'ci', {t});
+        INSERT INTO labels (content_id, instance_id, outcome_id, resolved, source, reported_at)
+            VALUES ('{content}', '{ISSUE}', '{id}', {yes}, 'ci', {t});
+        INSERT INTO idempotency_keys (scope, key, body_hash, claim_id, claimed_at, expires_at)
+            VALUES ('s', 'k', 'h', '{id}', {t}, {t} + 1000);
+        INSERT INTO api_tokens (id, name, hash, scopes, created_at)
+            VALUES ('{id}', 'ci', '{hash}', '[\"read\"]', {t});
+        INSERT INTO jobs (id, kind, state, attempts, max_attempts, run_after, cancel_requested, created_at,
+            updated_at, payload) VALUES ('{id}', 'train', 'queued', 0, 1, {t}, {no}, {t}, {t}, '{{}}');
+        INSERT INTO run_events (run_id, seq, attempt, at, kind, body) VALUES ('{id}', 1, 1, {t}, 'step', '{{}}');",
+        hash = "07".repeat(32),
+    );
+    sql(url, &text).await;
 }

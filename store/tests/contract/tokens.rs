@@ -1,6 +1,6 @@
 //! API tokens.
 
-use store::{NewToken, StoreError};
+use store::{NewToken, PreviousSecret, Rotation, StoreError, Tenant};
 use uuid::Uuid;
 
 use crate::support::{Fixture, T0, at};
@@ -8,6 +8,7 @@ use crate::support::{Fixture, T0, at};
 fn token(name: &str, secret: u8) -> NewToken {
     NewToken {
         id: Uuid::now_v7(),
+        tenant: Tenant::DEFAULT,
         name: name.to_owned(),
         hash: [secret; 32],
         scopes: vec!["read".to_owned(), "write".to_owned()],
@@ -60,4 +61,34 @@ pub(crate) async fn use_is_noted_once_a_minute(f: &Fixture) {
         f.store.touch_token(new.id, now).await.unwrap();
         assert_eq!(f.store.token(new.id).await.unwrap().last_used_at, Some(noted));
     }
+}
+
+pub(crate) async fn a_rotated_token_has_two_secrets_for_a_while(f: &Fixture) {
+    let new = NewToken { tenant: "acme".parse().unwrap(), ..token("ci", 1) };
+    f.store.create_token(new.clone()).await.unwrap();
+    let rotation = |secret: u8, until: i64| Rotation {
+        hash: [secret; 32],
+        previous_until: at(until),
+        expires_at: Some(at(500)),
+    };
+    f.store.rotate_token(new.id, rotation(2, 60), at(10)).await.unwrap();
+    let stored = f.store.token(new.id).await.unwrap();
+    assert_eq!((stored.hash, stored.rotated_at, stored.expires_at), ([2; 32], Some(at(10)), Some(at(500))));
+    assert_eq!(stored.previous, Some(PreviousSecret { hash: [1; 32], until: at(60) }));
+    assert_eq!((stored.tenant.as_str(), stored.name.as_str()), ("acme", "ci"));
+    for secret in [1, 2] {
+        assert_eq!(f.store.token_by_hash(&[secret; 32]).await.unwrap().unwrap().id, new.id);
+    }
+    // A second rotation leaves two secrets, not three.
+    f.store.rotate_token(new.id, rotation(3, 90), at(20)).await.unwrap();
+    assert_eq!(f.store.token_by_hash(&[1; 32]).await.unwrap(), None);
+    assert_eq!(f.store.token_by_hash(&[2; 32]).await.unwrap().unwrap().previous.unwrap().until, at(90));
+
+    let late = f.store.rotate_token(new.id, rotation(4, 90), at(500)).await.unwrap_err();
+    assert!(matches!(late, StoreError::Conflict { what: "token", .. }), "{late}");
+    f.store.revoke_token(new.id, at(30)).await.unwrap();
+    let revoked = f.store.rotate_token(new.id, rotation(4, 90), at(31)).await.unwrap_err();
+    assert!(matches!(revoked, StoreError::Conflict { what: "token", .. }), "{revoked}");
+    let missing = f.store.rotate_token(Uuid::now_v7(), rotation(5, 90), at(31)).await.unwrap_err();
+    assert!(matches!(missing, StoreError::NotFound { .. }), "{missing}");
 }

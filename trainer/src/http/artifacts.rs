@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderValue, header};
 use serde::Serialize;
-use server::{Path, Problem, ProblemResponses};
+use server::{Path, Problem, ProblemResponses, auth::Caller};
 use tokio::{fs::File, io::AsyncReadExt as _};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -47,8 +47,12 @@ pub(super) struct Artifact {
     params(("id" = Uuid, Path, description = "The run's id.")),
     responses((status = 200, description = "Those that are there now.", body = Artifacts), ProblemResponses),
 )]
-async fn list(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<JsonBody<Artifacts>, Problem> {
-    service.run(id).await.map_err(stored)?;
+async fn list(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+) -> Result<JsonBody<Artifacts>, Problem> {
+    service.run(&caller.tenant, id).await.map_err(stored)?;
     let folder = service.folder(id);
     let found = tokio::task::spawn_blocking(move || below(&folder, FilePath::new("")));
     Ok(JsonBody(Artifacts { data: found.await.map_err(|error| Problem::internal(&error))? }))
@@ -94,9 +98,10 @@ pub(super) fn below(folder: &FilePath, inside: &FilePath) -> Vec<Artifact> {
 )]
 async fn download(
     State(service): State<Service>,
+    caller: Caller,
     Path((id, path)): Path<(Uuid, String)>,
 ) -> Result<Response, Problem> {
-    service.run(id).await.map_err(stored)?;
+    service.run(&caller.tenant, id).await.map_err(stored)?;
     let missing = || Problem::not_found(format!("run {id} has no file of this name"));
     let folder = service.folder(id);
     let hidden = path.split('/').any(|part| part.starts_with('.'));

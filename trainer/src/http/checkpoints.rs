@@ -1,6 +1,6 @@
 //! `/v1/runs/{id}/checkpoints`: which there are, and letting the verifier use one.
 
-use axum::{Extension, Json as JsonBody, extract::State};
+use axum::{Json as JsonBody, extract::State};
 use serde::Serialize;
 use serde_json::Value;
 use server::{
@@ -55,10 +55,11 @@ struct CheckpointView {
 )]
 async fn list(
     State(service): State<Service>,
+    caller: Caller,
     Path(id): Path<Uuid>,
 ) -> Result<JsonBody<Checkpoints>, Problem> {
-    service.run(id).await.map_err(stored)?;
-    let found = service.store.checkpoints(id).await.map_err(stored)?;
+    service.run(&caller.tenant, id).await.map_err(stored)?;
+    let found = service.store.checkpoints(&caller.tenant, id).await.map_err(stored)?;
     let folder = service.folder(id);
     let views = tokio::task::spawn_blocking(move || {
         found.into_iter().map(|checkpoint| view(&folder, checkpoint)).collect()
@@ -103,12 +104,12 @@ struct PromotedView {
 )]
 async fn promote(
     State(service): State<Service>,
-    caller: Option<Extension<Caller>>,
+    caller: Caller,
     Path((id, step)): Path<(Uuid, i64)>,
 ) -> Result<JsonBody<PromotedView>, Problem> {
-    caller.map_or(Ok(()), |Extension(caller)| caller.require(Scope::Admin))?;
-    let job = service.run(id).await.map_err(stored)?;
-    let found = service.store.checkpoints(id).await.map_err(stored)?;
+    caller.require(Scope::Admin)?;
+    let job = service.run(&caller.tenant, id).await.map_err(stored)?;
+    let found = service.store.checkpoints(&caller.tenant, id).await.map_err(stored)?;
     let checkpoint = found.into_iter().find(|checkpoint| checkpoint.step == step);
     let checkpoint =
         checkpoint.ok_or_else(|| Problem::not_found(format!("run {id} has no checkpoint of step {step}")))?;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use server::{
     Json, Kind, Problem, ProblemResponses,
+    auth::Caller,
     idempotency::{StoredResponse, Ticket, kept_headers},
     stored::completion,
     trace,
@@ -23,7 +24,7 @@ use super::{stored, view::RunView};
 use crate::{
     Service,
     config::{FieldProblem, RunConfig},
-    service::{RunSpec, roots::confine},
+    service::RunSpec,
 };
 
 /// Longest name of a run.
@@ -65,16 +66,15 @@ struct NewRun {
 )]
 async fn create(
     State(service): State<Service>,
+    caller: Caller,
     ticket: Option<Extension<Ticket>>,
     Json(body): Json<NewRun>,
 ) -> Result<Response, Problem> {
     if body.name.as_ref().is_some_and(|name| name.is_empty() || name.chars().count() > NAME) {
         return Err(Problem::field("name", format!("must have 1 to {NAME} characters")));
     }
-    let settings = service.settings.clone();
-    // Real paths are looked up on the disk.
-    let checked = trace::blocking(move || checked(body.config, &settings)).await;
-    let config = checked.map_err(|error| Problem::internal(&error))??;
+    let config = service.confine(&caller.tenant, read(body.config)?).await.map_err(stored)?;
+    let config = config.map_err(|problems| refused(&problems))?;
     let traceparent = trace::current().map(|place| place.to_string());
     let spec = RunSpec { name: body.name, config, traceparent };
     let (id, now) = (Uuid::now_v7(), Timestamp::now());
@@ -93,22 +93,21 @@ async fn create(
         let answer = StoredResponse { status: StatusCode::CREATED.as_u16(), headers, body };
         completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
     });
-    service.create(id, &spec, kept, now).await.map_err(stored)?;
+    service.create(&caller.tenant, id, &spec, kept, now).await.map_err(stored)?;
     if let Some(ticket) = ticket {
         ticket.mark_kept();
     }
     Ok(response)
 }
 
-fn checked(config: Value, settings: &crate::service::TrainerSettings) -> Result<RunConfig, Problem> {
+fn read(config: Value) -> Result<RunConfig, Problem> {
     if !config.is_object() {
         return Err(Problem::field("config", "must be an object: the tables of a run's configuration"));
     }
-    let config = RunConfig::from_json("config", config).map_err(|error| match error.fields() {
+    RunConfig::from_json("config", config).map_err(|error| match error.fields() {
         [] => Problem::field("config", error.to_string()),
         fields => refused(fields),
-    })?;
-    confine(&config, settings).map_err(|problems| refused(&problems))
+    })
 }
 
 fn refused(fields: &[FieldProblem]) -> Problem {

@@ -13,8 +13,8 @@ use axum::{
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Value, json};
-use server::{Path, Problem, ProblemResponses, Query};
-use store::{Job, RunEvent, StoreError};
+use server::{Path, Problem, ProblemResponses, Query, auth::Caller};
+use store::{Job, RunEvent, StoreError, Tenant};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -58,6 +58,7 @@ pub(super) struct Stopping(pub(super) CancellationToken);
 )]
 async fn events(
     State(service): State<Service>,
+    caller: Caller,
     Extension(Stopping(stop)): Extension<Stopping>,
     Path(id): Path<Uuid>,
     Query(since): Query<Since>,
@@ -73,12 +74,20 @@ async fn events(
     };
     let after = i64::try_from(after).map_err(|_| Problem::field("after", "is not the number of an event"))?;
     let again = after > 0;
-    let job = service.run(id).await.map_err(stored)?;
-    let first = service.store.run_events(id, after, PAGE).await.map_err(stored)?;
+    let job = service.run(&caller.tenant, id).await.map_err(stored)?;
+    let first = service.store.run_events(&caller.tenant, id, after, PAGE).await.map_err(stored)?;
     if again && first.is_empty() && job.state.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let mut follower = Follower { service, id, after, said: None, waiting: VecDeque::new(), ended: false };
+    let mut follower = Follower {
+        service,
+        tenant: caller.tenant,
+        id,
+        after,
+        said: None,
+        waiting: VecDeque::new(),
+        ended: false,
+    };
     follower.take(first, &job);
     let stream = stream::unfold((follower, stop), |(mut follower, stop)| async move {
         let event = stop.run_until_cancelled(follower.next()).await??;
@@ -89,6 +98,7 @@ async fn events(
 
 struct Follower {
     service: Service,
+    tenant: Tenant,
     id: Uuid,
     after: i64,
     /// The state and progress that were last told.
@@ -124,8 +134,8 @@ impl Follower {
 
     /// The state is read before the events, so that a run that has ended has all of its events in what is read.
     async fn look(&mut self) -> Result<(), StoreError> {
-        let job = self.service.run(self.id).await?;
-        let events = self.service.store.run_events(self.id, self.after, PAGE).await?;
+        let job = self.service.run(&self.tenant, self.id).await?;
+        let events = self.service.store.run_events(&self.tenant, self.id, self.after, PAGE).await?;
         self.take(events, &job);
         Ok(())
     }

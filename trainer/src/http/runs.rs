@@ -2,7 +2,7 @@
 
 use axum::{Json as JsonBody, extract::State};
 use serde::Serialize;
-use server::{Path, Problem, ProblemResponses, Query};
+use server::{Path, Problem, ProblemResponses, Query, auth::Caller};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -40,6 +40,7 @@ struct Page {
 ))]
 async fn list(
     State(service): State<Service>,
+    caller: Caller,
     Query(filter): Query<Filter>,
 ) -> Result<JsonBody<Page>, Problem> {
     let limit = filter.limit.unwrap_or(PAGE);
@@ -47,7 +48,11 @@ async fn list(
         return Err(Problem::field("limit", format!("must be 1 to {LARGEST_PAGE}")));
     }
     let state = filter.state.map(Into::into);
-    let mut jobs = service.store.jobs(Some(KIND), state, filter.after, limit + 1).await.map_err(stored)?;
+    let mut jobs = service
+        .store
+        .jobs(&caller.tenant, Some(KIND), state, filter.after, limit + 1)
+        .await
+        .map_err(stored)?;
     let more = jobs.len() > limit as usize;
     jobs.truncate(limit as usize);
     let next = jobs.last().filter(|_| more).map(|job| job.id);
@@ -60,8 +65,12 @@ async fn list(
     params(("id" = Uuid, Path, description = "The run's id.")),
     responses((status = 200, description = "The run.", body = RunView), ProblemResponses),
 )]
-async fn get(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<JsonBody<RunView>, Problem> {
-    Ok(JsonBody(RunView::new(service.run(id).await.map_err(stored)?)))
+async fn get(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+) -> Result<JsonBody<RunView>, Problem> {
+    Ok(JsonBody(RunView::new(service.run(&caller.tenant, id).await.map_err(stored)?)))
 }
 
 /// Stop a run
@@ -72,8 +81,12 @@ async fn get(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<Jso
     params(("id" = Uuid, Path, description = "The run's id.")),
     responses((status = 200, description = "The run as it now is.", body = RunView), ProblemResponses),
 )]
-async fn cancel(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<JsonBody<RunView>, Problem> {
-    Ok(JsonBody(RunView::new(service.cancel(id).await.map_err(stored)?)))
+async fn cancel(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+) -> Result<JsonBody<RunView>, Problem> {
+    Ok(JsonBody(RunView::new(service.cancel(&caller.tenant, id).await.map_err(stored)?)))
 }
 
 /// Let a run go on
@@ -83,6 +96,10 @@ async fn cancel(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<
     params(("id" = Uuid, Path, description = "The run's id.")),
     responses((status = 200, description = "The run as it now is.", body = RunView), ProblemResponses),
 )]
-async fn resume(State(service): State<Service>, Path(id): Path<Uuid>) -> Result<JsonBody<RunView>, Problem> {
-    Ok(JsonBody(RunView::new(service.resume(id).await.map_err(stored)?)))
+async fn resume(
+    State(service): State<Service>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+) -> Result<JsonBody<RunView>, Problem> {
+    Ok(JsonBody(RunView::new(service.resume(&caller.tenant, id).await.map_err(stored)?)))
 }

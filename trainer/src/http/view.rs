@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use server::Problem;
-use store::{Job, JobState, Timestamp};
+use store::{Job, JobState, Tenant, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -113,6 +113,8 @@ impl RunView {
         let payload = serde_json::to_value(spec).map_err(|error| Problem::internal(&error))?;
         Ok(Job {
             id,
+            // The view does not show it.
+            tenant: Tenant::DEFAULT,
             kind: KIND.to_owned(),
             payload,
             state: JobState::Queued,

@@ -11,7 +11,7 @@ mod worker;
 use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 use server::outgoing::Client;
-use store::{Completion, Job, NewJob, Store, StoreError, Timestamp};
+use store::{Completion, Job, NewJob, Store, StoreError, Tenant, Timestamp};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -20,7 +20,10 @@ pub use record::{Progress, RunSpec};
 pub use settings::TrainerSettings;
 pub(crate) use worker::{count_waiting, work};
 
-use crate::run::Engine;
+use crate::{
+    config::{FieldProblem, RunConfig},
+    run::Engine,
+};
 
 /// What a run is called in the queue.
 pub(crate) const KIND: &str = "train";
@@ -73,9 +76,37 @@ impl Service {
         self.settings.runs.join(run.to_string())
     }
 
+    /// A configuration with every path that it reads confined to the folders that the tenant may read: see
+    /// [`roots::confine`]. What earlier runs left may be read where they are the tenant's.
+    pub(crate) async fn confine(
+        &self,
+        tenant: &Tenant,
+        config: RunConfig,
+    ) -> Result<Result<RunConfig, Vec<FieldProblem>>, StoreError> {
+        let (settings, owner) = (self.settings.clone(), tenant.clone());
+        // Real paths are looked up on the disk.
+        let confined = server::trace::blocking(move || roots::confine(&config, &settings, &owner)).await;
+        let confined =
+            confined.unwrap_or_else(|error| Err(vec![FieldProblem::new("model.path", error.to_string())]));
+        let confined = match confined {
+            Ok(confined) => confined,
+            Err(problems) => return Ok(Err(problems)),
+        };
+        let mut problems = Vec::new();
+        for (field, run) in confined.runs {
+            match self.run(tenant, run).await {
+                Ok(_) => {}
+                Err(StoreError::NotFound { .. }) => problems.push(roots::missing(field)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(if problems.is_empty() { Ok(confined.config) } else { Err(problems) })
+    }
+
     /// Queues a run.
     pub async fn create(
         &self,
+        tenant: &Tenant,
         id: Uuid,
         spec: &RunSpec,
         completion: Option<Completion>,
@@ -83,16 +114,17 @@ impl Service {
     ) -> Result<(), StoreError> {
         let payload = serde_json::to_value(spec).expect("a run is JSON");
         let max_attempts = self.settings.attempts.max(1);
-        let job = NewJob { id, kind: KIND.to_owned(), payload, run_after: now, max_attempts };
+        let tenant = tenant.clone();
+        let job = NewJob { id, tenant, kind: KIND.to_owned(), payload, run_after: now, max_attempts };
         self.store.enqueue(job, completion, now).await?;
         self.changed.notify_waiters();
         Ok(())
     }
 
-    /// A run. Jobs of other kinds are not there.
-    pub async fn run(&self, id: Uuid) -> Result<Job, StoreError> {
+    /// A run of a tenant. Jobs of other kinds are not there.
+    pub async fn run(&self, tenant: &Tenant, id: Uuid) -> Result<Job, StoreError> {
         let missing = || StoreError::NotFound { what: "run", id: id.to_string() };
-        match self.store.job(id).await {
+        match self.store.job(tenant, id).await {
             Ok(job) if job.kind == KIND => Ok(job),
             Ok(_) | Err(StoreError::NotFound { .. }) => Err(missing()),
             Err(error) => Err(error),
@@ -100,18 +132,18 @@ impl Service {
     }
 
     /// Asks a run to stop; the run as it now is.
-    pub async fn cancel(&self, id: Uuid) -> Result<Job, StoreError> {
-        self.run(id).await?;
-        self.store.cancel_job(id, Timestamp::now()).await?;
+    pub async fn cancel(&self, tenant: &Tenant, id: Uuid) -> Result<Job, StoreError> {
+        self.run(tenant, id).await?;
+        self.store.cancel_job(tenant, id, Timestamp::now()).await?;
         self.changed.notify_waiters();
-        self.run(id).await
+        self.run(tenant, id).await
     }
 
     /// Queues a run again that ended without being done; it goes on from its newest checkpoint.
-    pub async fn resume(&self, id: Uuid) -> Result<Job, StoreError> {
-        self.run(id).await?;
-        self.store.resume_job(id, self.settings.attempts.max(1), Timestamp::now()).await?;
+    pub async fn resume(&self, tenant: &Tenant, id: Uuid) -> Result<Job, StoreError> {
+        self.run(tenant, id).await?;
+        self.store.resume_job(tenant, id, self.settings.attempts.max(1), Timestamp::now()).await?;
         self.changed.notify_waiters();
-        self.run(id).await
+        self.run(tenant, id).await
     }
 }

@@ -2,31 +2,58 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use store::Tenant;
+use uuid::Uuid;
+
 use super::TrainerSettings;
 use crate::config::{FieldProblem, RunConfig};
 
+/// Stands in a root for the name of the tenant whose run it is.
+const TENANT: &str = "{tenant}";
+
+/// A configuration that reads nothing outside the roots.
+#[derive(Debug)]
+pub(crate) struct Confined {
+    /// With real paths.
+    pub(crate) config: RunConfig,
+    /// The runs that it reads from, with the fields that name them: whose they are is not checked yet.
+    pub(crate) runs: Vec<(String, Uuid)>,
+}
+
 /// The configuration with every file and folder that it reads as a real path below the roots, or what is wrong.
 ///
-/// Links are followed first, so that none leads out. What lies outside and what does not exist get the same answer:
-/// whether a file exists elsewhere is nobody's business.
+/// Links are followed first, so that none leads out. What lies outside, what does not exist and what belongs to another
+/// tenant get the same answer: whether a file exists elsewhere is nobody's business.
 pub(crate) fn confine(
     config: &RunConfig,
     settings: &TrainerSettings,
-) -> Result<RunConfig, Vec<FieldProblem>> {
-    let data: Vec<&Path> = settings.data_roots.iter().map(PathBuf::as_path).collect();
-    let mut models: Vec<&Path> = settings.model_roots.iter().map(PathBuf::as_path).collect();
-    models.push(&settings.runs);
+    tenant: &Tenant,
+) -> Result<Confined, Vec<FieldProblem>> {
+    let of_tenant = |roots: &[PathBuf]| -> Vec<PathBuf> {
+        let named = |root: &PathBuf| root.to_string_lossy().replace(TENANT, tenant.as_str()).into();
+        roots.iter().map(named).collect()
+    };
+    let data = of_tenant(&settings.data_roots);
+    let mut models = of_tenant(&settings.model_roots);
+    models.push(settings.runs.clone());
+    let all_runs = settings.runs.canonicalize().ok();
+    let mut runs = Vec::new();
     let mut problems = Vec::new();
     let mut confined = config.clone();
     let mut place = |field: String, path: &mut PathBuf| {
-        let (roots, key) =
-            if field.starts_with("data.") { (&data, "data_roots") } else { (&models, "model_roots") };
-        match find(path, roots) {
-            Some(real) => *path = real,
-            None => problems.push(FieldProblem::new(
-                field,
-                format!("there is no such file or folder below the folders of trainer.{key}"),
-            )),
+        let roots = if field.starts_with("data.") { &data } else { &models };
+        let Some(real) = find(path, roots) else {
+            problems.push(missing(field));
+            return;
+        };
+        match all_runs.as_ref().and_then(|all| real.strip_prefix(all).ok()).map(run_of) {
+            None => *path = real,
+            Some(Some(run)) => {
+                runs.push((field, run));
+                *path = real;
+            }
+            // In the folder of runs and of no run: the service's own.
+            Some(None) => problems.push(missing(field)),
         }
     };
     let model = &mut confined.model;
@@ -50,11 +77,26 @@ pub(crate) fn confine(
         let message = "cannot be chosen over HTTP: the service keeps one cache for all runs";
         problems.push(FieldProblem::new("reference.cache", message));
     }
-    if problems.is_empty() { Ok(confined) } else { Err(problems) }
+    if problems.is_empty() { Ok(Confined { config: confined, runs }) } else { Err(problems) }
+}
+
+/// What is said of a file that is not there, or not for this tenant.
+pub(crate) fn missing(field: String) -> FieldProblem {
+    let key = if field.starts_with("data.") { "data_roots" } else { "model_roots" };
+    let message = format!("there is no such file or folder below the folders of trainer.{key}");
+    FieldProblem::new(field, message)
+}
+
+/// The run that a path in the folder of runs belongs to.
+fn run_of(path: &Path) -> Option<Uuid> {
+    match path.components().next()? {
+        Component::Normal(name) => Uuid::try_parse(name.to_str()?).ok(),
+        _ => None,
+    }
 }
 
 /// The real path of what `path` names: as it stands, or below one of the roots.
-fn find(path: &Path, roots: &[&Path]) -> Option<PathBuf> {
+fn find(path: &Path, roots: &[PathBuf]) -> Option<PathBuf> {
     let real: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
     let inside = |path: PathBuf| {
         let path = path.canonicalize().ok()?;
@@ -83,10 +125,13 @@ mod tests {
 
     use super::*;
 
+    /// A checkpoint of a run.
+    const RUN: &str = "runs/019ab000-0000-7000-8000-000000000001/checkpoint-1";
+
     fn places() -> (tempfile::TempDir, TrainerSettings) {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
-        for name in ["data", "models/m", "runs/r/checkpoint-1", "secret"] {
+        for name in ["data", "data/of-acme", "models/m", RUN, "runs/reference", "secret"] {
             fs::create_dir_all(at(name)).expect("made");
         }
         for name in ["data/rows.jsonl", "secret/rows.jsonl", "models/m/config.json"] {
@@ -112,24 +157,51 @@ mod tests {
         let (folder, settings) = places();
         let path =
             |name: &str| folder.path().canonicalize().expect("exists").join(name).display().to_string();
-        let found = confine(&config("m", "rows.jsonl"), &settings).expect("is inside");
+        let found =
+            confine(&config("m", "rows.jsonl"), &settings, &Tenant::DEFAULT).expect("is inside").config;
         assert_eq!(found.model.path.display().to_string(), path("models/m"));
         assert_eq!(found.data.train[0].display().to_string(), path("data/rows.jsonl"));
-        assert!(confine(&config(&path("runs/r/checkpoint-1"), &path("data/rows.jsonl")), &settings).is_ok());
+        let of_run = confine(&config(&path(RUN), &path("data/rows.jsonl")), &settings, &Tenant::DEFAULT);
+        let run = Uuid::try_parse(&RUN[5..41]).expect("an id");
+        assert_eq!(of_run.expect("is inside").runs, [("model.path".to_owned(), run)]);
+        for no_run in ["runs", "runs/reference"] {
+            let found = confine(&config(&path(no_run), "rows.jsonl"), &settings, &Tenant::DEFAULT);
+            assert_eq!(found.expect_err(no_run)[0].field, "model.path");
+        }
         let outside =
             ["../secret/rows.jsonl", "link.jsonl", "/etc/passwd", "nothing", &path("secret/rows.jsonl"), "m"];
         for data in outside {
-            let problems = confine(&config("m", data), &settings).expect_err(data);
+            let problems = confine(&config("m", data), &settings, &Tenant::DEFAULT).expect_err(data);
             assert_eq!(problems[0].field, "data.train[0]", "{data}");
             assert!(problems[0].message.contains("trainer.data_roots"), "{data}");
         }
         assert_eq!(
-            confine(&config("rows.jsonl", "rows.jsonl"), &settings).expect_err("no model")[0].field,
+            confine(&config("rows.jsonl", "rows.jsonl"), &settings, &Tenant::DEFAULT).expect_err("no model")
+                [0]
+            .field,
             "model.path"
         );
         let mut cached = config("m", "rows.jsonl");
         cached.reference.cache = Some("x".into());
-        assert_eq!(confine(&cached, &settings).expect_err("is ours")[0].field, "reference.cache");
+        assert_eq!(
+            confine(&cached, &settings, &Tenant::DEFAULT).expect_err("is ours")[0].field,
+            "reference.cache"
+        );
+    }
+
+    #[test]
+    fn a_root_may_be_of_one_tenant() {
+        let (folder, mut settings) = places();
+        fs::write(folder.path().join("data/of-acme/rows.jsonl"), "x").expect("written");
+        settings.data_roots = vec![folder.path().join("data/of-{tenant}")];
+        let acme = "acme".parse().expect("a name");
+        assert!(confine(&config("m", "rows.jsonl"), &settings, &acme).is_ok());
+        let theirs = folder.path().join("data/of-acme/rows.jsonl").display().to_string();
+        for data in ["rows.jsonl", &theirs, "../of-acme/rows.jsonl"] {
+            let other = "other".parse().expect("a name");
+            let problems = confine(&config("m", data), &settings, &other).expect_err(data);
+            assert_eq!(problems[0].field, "data.train[0]", "{data}");
+        }
     }
 
     #[test]

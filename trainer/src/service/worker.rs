@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use server::trace;
 use store::{Job, Lease, NewRunEvent, StoreError, Timestamp};
 use tokio::{
@@ -21,7 +21,6 @@ use super::{
     meter::{Meter, attempted as count_attempt, busy, waiting},
     record::creator,
     report::{Stop, Watcher, append, held, report},
-    roots::confine,
 };
 use crate::{
     config::RunConfig,
@@ -136,7 +135,7 @@ async fn started(service: &Service, job: &Job, stop: &Stop) -> Result<(), StoreE
 
 /// Trains in a thread: it computes for hours, and must not keep the process from ending.
 async fn train(service: &Service, meter: &Meter, job: &Job, stop: &Arc<Stop>) -> Ended {
-    let config = prepared(service, &job.payload)?;
+    let config = prepared(service, job).await?;
     let folder = service.folder(job.id);
     let (events, received) = mpsc::unbounded_channel();
     let (done, mut finished) = oneshot::channel();
@@ -172,14 +171,20 @@ async fn train(service: &Service, meter: &Meter, job: &Job, stop: &Arc<Stop>) ->
 }
 
 /// The configuration of a job, with its paths checked once more: links may have changed since.
-fn prepared(service: &Service, payload: &Value) -> Result<RunConfig, RunError> {
+async fn prepared(service: &Service, job: &Job) -> Result<RunConfig, RunError> {
     let spec: RunSpec =
-        serde_json::from_value(payload.clone()).map_err(|error| RunError::Refused(error.to_string()))?;
-    let mut config = confine(&spec.config, &service.settings).map_err(|problems| {
+        serde_json::from_value(job.payload.clone()).map_err(|error| RunError::Refused(error.to_string()))?;
+    let confined = service.confine(&job.tenant, spec.config).await;
+    let confined = confined.map_err(|error| RunError::Failed(error.to_string()))?;
+    let mut config = confined.map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         RunError::Refused(problems.join("; "))
     })?;
-    config.reference.cache = Some(service.settings.runs.join("reference"));
+    let mut cache = service.settings.runs.join("reference");
+    if !job.tenant.is_default() {
+        cache.push(job.tenant.as_str());
+    }
+    config.reference.cache = Some(cache);
     Ok(config)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Extension, Json as JsonBody, extract::State};
 use serde::{Deserialize, Serialize};
-use server::{Json, Problem, ProblemResponses, observe::RequestId};
+use server::{Json, Problem, ProblemResponses, auth::Caller, observe::RequestId};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -81,6 +81,7 @@ struct Class {
 ))]
 async fn classify(
     State(service): State<Service>,
+    caller: Caller,
     id: Option<Extension<RequestId>>,
     Json(request): Json<Classify>,
 ) -> Result<JsonBody<Classified>, Problem> {
@@ -91,8 +92,15 @@ async fn classify(
     let nothing: Arc<str> = "".into();
     let examples =
         texts.into_iter().enumerate().map(|(index, text)| example(index, &nothing, text)).collect();
-    let judged =
-        judge(&service, model, examples, fields, ("truncate_prompt_tokens", truncate_prompt_tokens)).await?;
+    let judged = judge(
+        &service,
+        caller.tenant,
+        model,
+        examples,
+        fields,
+        ("truncate_prompt_tokens", truncate_prompt_tokens),
+    )
+    .await?;
     let usage = Usage::of(&judged);
     let Judged { model, scored } = judged;
     let backend = model.backend().as_ref();
@@ -116,10 +124,11 @@ async fn classify(
 ))]
 async fn classify_unversioned(
     state: State<Service>,
+    caller: Caller,
     id: Option<Extension<RequestId>>,
     request: Json<Classify>,
 ) -> Result<JsonBody<Classified>, Problem> {
-    classify(state, id, request).await
+    classify(state, caller, id, request).await
 }
 
 fn class(backend: &dyn Backend, index: usize, scored: &Scored) -> Class {

@@ -1,6 +1,6 @@
 //! `/v1/models`: which there are, and changing which one answers.
 
-use axum::{Extension, Json as JsonBody, extract::State};
+use axum::{Json as JsonBody, extract::State};
 use serde::Serialize;
 use server::{
     Path, Problem, ProblemResponses,
@@ -140,10 +140,6 @@ async fn detached(
     server::trace::spawn(change).await.map_err(|error| Problem::internal(&error))?.map_err(registry)
 }
 
-fn admin(caller: Option<Extension<Caller>>) -> Result<(), Problem> {
-    caller.map_or(Ok(()), |Extension(caller)| caller.require(Scope::Admin))
-}
-
 /// Make a model active
 ///
 /// Loads it and warms it up first, so that no request waits for that. Requests that run end with the model they began
@@ -158,10 +154,10 @@ fn admin(caller: Option<Extension<Caller>>) -> Result<(), Problem> {
 )]
 async fn activate(
     State(service): State<Service>,
-    caller: Option<Extension<Caller>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<JsonBody<ModelView>, Problem> {
-    admin(caller)?;
+    caller.require(Scope::Admin)?;
     let (of, named) = (service.clone(), name.clone());
     detached(async move { of.registry.activate(&named).await }).await?;
     one(&service, &name).map(JsonBody)
@@ -180,10 +176,10 @@ async fn activate(
 )]
 async fn shadow(
     State(service): State<Service>,
-    caller: Option<Extension<Caller>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<JsonBody<Models>, Problem> {
-    admin(caller)?;
+    caller.require(Scope::Admin)?;
     let of = service.clone();
     let change =
         async move { of.registry.set_shadow(Some(name.as_str()).filter(|name| *name != "none")).await };
@@ -204,10 +200,10 @@ async fn shadow(
 )]
 async fn roll_back(
     State(service): State<Service>,
-    caller: Option<Extension<Caller>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<JsonBody<ModelView>, Problem> {
-    admin(caller)?;
+    caller.require(Scope::Admin)?;
     let (of, named) = (service.clone(), name.clone());
     detached(async move { of.registry.roll_back(&named).await }).await?;
     one(&service, "active").map(JsonBody)
@@ -223,10 +219,10 @@ async fn roll_back(
 )]
 async fn load(
     State(service): State<Service>,
-    caller: Option<Extension<Caller>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<JsonBody<ModelView>, Problem> {
-    admin(caller)?;
+    caller.require(Scope::Admin)?;
     let (of, named) = (service.clone(), name.clone());
     detached(async move { of.registry.load(&named).await }).await?;
     one(&service, &name).map(JsonBody)
@@ -244,10 +240,10 @@ async fn load(
 )]
 async fn unload(
     State(service): State<Service>,
-    caller: Option<Extension<Caller>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<JsonBody<ModelView>, Problem> {
-    admin(caller)?;
+    caller.require(Scope::Admin)?;
     let (of, named) = (service.clone(), name.clone());
     detached(async move { of.registry.unload(&named).await }).await?;
     one(&service, &name).map(JsonBody)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Extension, Json as JsonBody, extract::State};
 use serde::{Deserialize, Serialize};
-use server::{Json, Problem, ProblemResponses, observe::RequestId};
+use server::{Json, Problem, ProblemResponses, auth::Caller, observe::RequestId};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -103,6 +103,7 @@ struct RerankResult {
 ))]
 async fn rerank(
     State(service): State<Service>,
+    caller: Caller,
     id: Option<Extension<RequestId>>,
     Json(request): Json<Rerank>,
 ) -> Result<JsonBody<Reranked>, Problem> {
@@ -121,7 +122,9 @@ async fn rerank(
     let query: Arc<str> = query.into();
     let kept = (return_documents == Some(true)).then(|| texts.clone());
     let examples = texts.into_iter().enumerate().map(|(index, text)| example(index, &query, text)).collect();
-    let judged = judge(&service, model, examples, fields, ("max_tokens_per_doc", max_tokens_per_doc)).await?;
+    let judged =
+        judge(&service, caller.tenant, model, examples, fields, ("max_tokens_per_doc", max_tokens_per_doc))
+            .await?;
     let usage = Usage::of(&judged);
     let backend = judged.model.backend().as_ref();
     let mut results: Vec<RerankResult> = judged
@@ -151,10 +154,11 @@ async fn rerank(
 ))]
 async fn rerank_unversioned(
     state: State<Service>,
+    caller: Caller,
     id: Option<Extension<RequestId>>,
     request: Json<Rerank>,
 ) -> Result<JsonBody<Reranked>, Problem> {
-    rerank(state, id, request).await
+    rerank(state, caller, id, request).await
 }
 
 /// Order documents by how likely they resolve an issue
@@ -166,8 +170,9 @@ async fn rerank_unversioned(
 ))]
 async fn rerank_second_version(
     state: State<Service>,
+    caller: Caller,
     id: Option<Extension<RequestId>>,
     request: Json<Rerank>,
 ) -> Result<JsonBody<Reranked>, Problem> {
-    rerank(state, id, request).await
+    rerank(state, caller, id, request).await
 }

@@ -15,6 +15,7 @@ use common::{
 };
 use serde::{Deserialize, Serialize};
 use server::{Problem, observe::RequestId};
+use store::Tenant;
 use utoipa::ToSchema;
 
 use crate::{
@@ -91,6 +92,7 @@ fn is_patch(text: &str) -> bool {
 /// Scores texts with a model. `fields` names them, in their order; `max_tokens` comes with its field's name.
 pub(super) async fn judge(
     service: &Service,
+    tenant: Tenant,
     model: Option<String>,
     examples: Vec<Example>,
     fields: Vec<String>,
@@ -112,7 +114,7 @@ pub(super) async fn judge(
         priority: ScorePriority::Interactive,
         ..ScoreOptions::default()
     };
-    let call = ScoreCall { model, examples, options };
+    let call = ScoreCall { tenant, model, examples, options };
     service.judge(call).await.map_err(|error| problem(error, &fields))
 }
 

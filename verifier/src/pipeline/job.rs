@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use store::Tenant;
 use tokio::time::Instant;
 
 use super::Lane;
@@ -10,6 +11,8 @@ use crate::{Condensed, Example, PrepareError, PrepareOptions, RawScore};
 /// Examples to score together.
 #[derive(Debug, Clone)]
 pub struct Job {
+    /// Whose they are: nobody else learns from the cache or the queue that they were scored.
+    pub tenant: Tenant,
     /// What to score.
     pub examples: Vec<Example>,
     /// How to lay it out.

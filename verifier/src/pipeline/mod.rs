@@ -26,6 +26,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use store::Tenant;
 use tokio::{
     sync::{Notify, Semaphore},
     time::Instant,
@@ -174,8 +175,9 @@ impl Pipeline {
     }
 
     async fn run(&self, job: Job) -> Result<Vec<Scored>, ScoreError> {
-        let groups: Vec<Option<u64>> = job.examples.iter().map(|example| group(&example.issue)).collect();
-        let prepared = self.prepare(job.examples, job.options);
+        let groups: Vec<Option<u64>> =
+            job.examples.iter().map(|example| group(&job.tenant, &example.issue)).collect();
+        let prepared = self.prepare(&job.tenant, job.examples, job.options);
         let prepared = prepared.instrument(info_span!("lay out")).await?;
         let mut examples = Vec::new();
         let mut wanted = Vec::new();
@@ -223,6 +225,7 @@ impl Pipeline {
     /// did not suffice: then, as with one that the model refuses, there is a reason in its place.
     async fn prepare(
         &self,
+        tenant: &Tenant,
         examples: Vec<Example>,
         options: PrepareOptions,
     ) -> Result<Vec<(Result<Arc<Prepared>, String>, Duration)>, ScoreError> {
@@ -242,7 +245,7 @@ impl Pipeline {
                     Err(format!("{tokens} tokens even when condensed, {limit} allowed"))
                 }
                 Err(PrepareError::Refused { reason, .. }) => Err(reason),
-                Ok(example) => Ok(Arc::new(example)),
+                Ok(example) => Ok(Arc::new(Prepared { content: owned(tenant, &example), ..example })),
             };
             prepared.push((result, took));
         }
@@ -285,9 +288,15 @@ impl Pipeline {
     }
 }
 
+/// What an example is known by: its content as this tenant's.
+fn owned(tenant: &Tenant, example: &Prepared) -> [u8; 32] {
+    *blake3::Hasher::new_keyed(&example.content).update(tenant.as_str().as_bytes()).finalize().as_bytes()
+}
+
 /// Candidates of the same issue share their beginning.
-fn group(issue: &str) -> Option<u64> {
+fn group(tenant: &Tenant, issue: &str) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
+    tenant.hash(&mut hasher);
     issue.hash(&mut hasher);
     (!issue.is_empty()).then(|| hasher.finish())
 }

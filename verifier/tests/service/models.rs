@@ -157,6 +157,7 @@ async fn changing_models_takes_an_admin() {
     let store = connect("sqlite::memory:", &ConnectOptions::default()).await.unwrap();
     let token = server::auth::Token::generate().unwrap();
     let new = store::NewToken {
+        tenant: store::Tenant::DEFAULT,
         id: uuid::Uuid::now_v7(),
         name: "writer".into(),
         hash: *token.hash.as_bytes(),

@@ -69,6 +69,7 @@ fn examples(issue: &str, patches: &[&str]) -> Vec<Example> {
 
 fn job(issue: &str, patches: &[&str]) -> Job {
     Job {
+        tenant: store::Tenant::DEFAULT,
         examples: examples(issue, patches),
         options: PrepareOptions { max_tokens: None, condense: false },
         lane: Lane::Interactive,

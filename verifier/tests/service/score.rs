@@ -82,7 +82,7 @@ async fn the_stored_issue_is_used_when_the_request_has_none() {
     let app = App::new().await;
     let issue =
         store::NewIssue { instance_id: "acme__tool-1".into(), text: Some("five words are in it".into()) };
-    app.store.put_issue(issue, store::Timestamp::now()).await.unwrap();
+    app.store.put_issue(&store::Tenant::DEFAULT, issue, store::Timestamp::now()).await.unwrap();
     let made =
         app.score(&json!({"instance_id": "acme__tool-1", "candidates": [candidate("a", "b c")]})).await;
     assert_eq!(made["scores"][0]["tokens"], 7);

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use common::Candidate;
 use serde_json::{Value, json};
 use server::ConfigArgs;
+use store::Tenant;
 use trainer::data::{
     Choice, Mask, Needs, PairRules, RowKind, RunRules, converted, demonstration_row, labelled_row, load_rows,
     pair_row, plan_pairs, plan_runs, row_json, verifier_row,
@@ -47,6 +48,9 @@ pub(super) struct Args {
     /// Take the labelled runs of the store (see --database)
     #[arg(long)]
     store: bool,
+    /// Whose runs of the store
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    tenant: Tenant,
     /// Files of rows of other trainers, to be written as this kind too; may be repeated
     #[arg(long, value_name = "FILE")]
     rows: Vec<PathBuf>,
@@ -192,7 +196,7 @@ fn read_tools(path: &Path) -> Result<Vec<Value>> {
 fn source(args: &Args) -> Result<Option<Option<Source>>> {
     if args.store {
         let Some(settings) = service::settings(&args.config, &Settings::default())? else { return Ok(None) };
-        return Source::of_store(&settings).map(|source| Some(Some(source)));
+        return Source::of_store(&settings, &args.tenant).map(|source| Some(Some(source)));
     }
     if args.paths.is_empty() {
         return Ok(Some(None));

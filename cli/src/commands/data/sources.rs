@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use common::{Candidate, Outcome};
 use futures_util::TryStreamExt;
 use patch::Digest;
-use store::{ConnectOptions, ContentId, Store, connect, labelled_issues};
+use store::{ConnectOptions, ContentId, Store, Tenant, connect, labelled_issues};
 use tokio::runtime::Runtime;
 use trainer::data::Run;
 
@@ -31,6 +31,7 @@ enum Origin {
     },
     Store {
         store: Arc<dyn Store>,
+        tenant: Tenant,
         runtime: Runtime,
         ids: Vec<ContentId>,
     },
@@ -71,13 +72,13 @@ impl Source {
     }
 
     /// The labelled runs of the configured store.
-    pub(super) fn of_store(settings: &Settings) -> Result<Self> {
+    pub(super) fn of_store(settings: &Settings, tenant: &Tenant) -> Result<Self> {
         let runtime = service::runtime()?;
         let (store, labelled) = runtime.block_on(async {
             let store = connect(&settings.database.address()?, &ConnectOptions::default())
                 .await
                 .with_context(|| format!("cannot open the database {}", settings.database.redacted()))?;
-            let issues: Vec<_> = labelled_issues(store.as_ref()).try_collect().await?;
+            let issues: Vec<_> = labelled_issues(store.as_ref(), tenant).try_collect().await?;
             anyhow::Ok((store, issues))
         })?;
         let (mut runs, mut ids) = (Vec::new(), Vec::new());
@@ -92,7 +93,7 @@ impl Source {
             });
             ids.push(candidate.content_id);
         }
-        Ok(Self { runs, origin: Origin::Store { store, runtime, ids } })
+        Ok(Self { runs, origin: Origin::Store { store, tenant: tenant.clone(), runtime, ids } })
     }
 
     /// A run, whole.
@@ -104,8 +105,8 @@ impl Source {
                 let packed = packed.context("a candidate was not kept whole")?;
                 Ok(Candidate { candidate_id: id.clone(), ..packed.unpack() })
             }
-            Origin::Store { store, runtime, ids } => {
-                let stored = runtime.block_on(store.candidate(ids[run]))?;
+            Origin::Store { store, tenant, runtime, ids } => {
+                let stored = runtime.block_on(store.candidate(tenant, ids[run]))?;
                 Ok(Candidate { candidate_id: ids[run].to_string(), trajectory: stored.trajectory })
             }
         }
@@ -118,8 +119,8 @@ impl Source {
                 let text = issues.get(instance_id).and_then(|issue| issue.pool.issue.as_deref());
                 Ok(text.unwrap_or_default().to_owned())
             }
-            Origin::Store { store, runtime, .. } => {
-                let issue = runtime.block_on(store.issue(instance_id))?;
+            Origin::Store { store, tenant, runtime, .. } => {
+                let issue = runtime.block_on(store.issue(tenant, instance_id))?;
                 Ok(issue.text.unwrap_or_default())
             }
         }
@@ -131,10 +132,10 @@ impl Source {
             Origin::Files { .. } => (0..self.runs.len())
                 .map(|run| Ok(Digest::of_text(self.candidate(run)?.trajectory.patch_text())))
                 .collect(),
-            Origin::Store { store, runtime, ids } => {
+            Origin::Store { store, tenant, runtime, ids } => {
                 let mut patches = BTreeMap::new();
                 for page in ids.chunks(256) {
-                    for (info, patch) in runtime.block_on(store.candidate_patches(page))? {
+                    for (info, patch) in runtime.block_on(store.candidate_patches(tenant, page))? {
                         patches.insert(info.id, Digest::of_text(patch.as_deref().unwrap_or_default()));
                     }
                 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use common::{Candidate, Outcome, TestRun};
 use store::{
-    ConnectOptions, ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Store, Timestamp, connect,
+    ConnectOptions, ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Store, Tenant, Timestamp,
+    connect,
 };
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Arc<dyn Store>> {
 }
 
 /// Stores an issue with its candidates, their outcomes and test runs.
-pub(super) async fn keep(store: &Arc<dyn Store>, mut issue: Issue) -> Result<Kept> {
+pub(super) async fn keep(store: &Arc<dyn Store>, tenant: &Tenant, mut issue: Issue) -> Result<Kept> {
     let now = Timestamp::now();
     let instance_id = issue.pool.instance_id.clone();
     let what = || format!("cannot store the candidates of {instance_id}");
@@ -36,9 +37,9 @@ pub(super) async fn keep(store: &Arc<dyn Store>, mut issue: Issue) -> Result<Kep
         .collect();
     let counts = (runs.len(), outcomes.len());
     let new_issue = NewIssue { instance_id: instance_id.clone(), text };
-    let kept = store.put_candidates(new_issue, candidates, now, None).await.with_context(what)?;
-    store.put_test_runs(runs, now).await.with_context(what)?;
-    store.put_outcomes(outcomes, now, None).await.with_context(what)?;
+    let kept = store.put_candidates(tenant, new_issue, candidates, now, None).await.with_context(what)?;
+    store.put_test_runs(tenant, runs, now).await.with_context(what)?;
+    store.put_outcomes(tenant, outcomes, now, None).await.with_context(what)?;
     Ok(Kept {
         candidates: kept.len(),
         new: kept.iter().filter(|candidate| candidate.new).count(),

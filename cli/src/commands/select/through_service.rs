@@ -14,7 +14,7 @@ use crate::remote::{Client, SelectionRequest};
 
 /// Reads and groups here, selects there, prints.
 pub(super) fn run(args: &Args, url: &str) -> Result<()> {
-    let client = Client::new(url, args.remote.token.as_deref())?;
+    let client = Client::new(url, args.remote.token.as_deref())?.acting_for(&args.remote.tenant);
     let options = Options { whole: true, ..args.read.options() };
     let Gathered { mut issues, .. } =
         gather::from_paths(&args.paths, &args.evidence(), options, args.read.quiet)?;

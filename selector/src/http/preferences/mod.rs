@@ -13,8 +13,8 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::header;
-use server::{Problem, ProblemResponses, Query};
-use store::{IssueLabels, Store, labelled_issues};
+use server::{Problem, ProblemResponses, Query, auth::Caller};
+use store::{IssueLabels, Store, Tenant, labelled_issues};
 use tokio::sync::mpsc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -43,13 +43,14 @@ pub(super) fn routes() -> OpenApiRouter<Service> {
 ))]
 async fn get(
     State(service): State<Service>,
+    caller: Caller,
     Query(query): Query<PreferenceQuery>,
 ) -> Result<Response, Problem> {
     if query.limit_per_issue.is_some_and(|limit| !(1..=100_000).contains(&limit)) {
         return Err(Problem::field("limit_per_issue", "must be from 1 to 100000"));
     }
     let (sender, mut lines) = mpsc::channel(AHEAD);
-    tokio::spawn(draw(Arc::clone(&service.store), query, sender));
+    tokio::spawn(draw(Arc::clone(&service.store), caller.tenant, query, sender));
     // What fails before the first line is still an ordinary error; after it only the connection can tell.
     let first = match lines.recv().await {
         Some(Err(problem)) => return Err(problem),
@@ -66,11 +67,11 @@ async fn get(
 type Lines = mpsc::Sender<Result<Bytes, Problem>>;
 
 /// Sends one line a row until all are sent or nobody listens.
-async fn draw(store: Arc<dyn Store>, query: PreferenceQuery, lines: Lines) {
-    let mut issues = std::pin::pin!(labelled_issues(&*store));
+async fn draw(store: Arc<dyn Store>, tenant: Tenant, query: PreferenceQuery, lines: Lines) {
+    let mut issues = std::pin::pin!(labelled_issues(&*store, &tenant));
     while let Some(issue) = issues.next().await {
         let sent = match issue {
-            Ok(issue) => draw_issue(&*store, &query, &issue, &lines).await,
+            Ok(issue) => draw_issue(&*store, &tenant, &query, &issue, &lines).await,
             Err(error) => Err(errors::stored(error)),
         };
         if let Err(problem) = sent {
@@ -87,6 +88,7 @@ async fn draw(store: Arc<dyn Store>, query: PreferenceQuery, lines: Lines) {
 
 async fn draw_issue(
     store: &dyn Store,
+    tenant: &Tenant,
     query: &PreferenceQuery,
     issue: &IssueLabels,
     lines: &Lines,
@@ -97,7 +99,7 @@ async fn draw_issue(
         Kind::Kto => plan::singles(&issue.candidates, limit.unwrap_or(usize::MAX)),
     };
     for planned in planned {
-        let runs = store.candidates(&planned.ids()).await.map_err(errors::stored)?;
+        let runs = store.candidates(tenant, &planned.ids()).await.map_err(errors::stored)?;
         let line =
             rows::line(&issue.instance_id, &planned, runs).map_err(|error| Problem::internal(&error))?;
         if lines.send(Ok(line)).await.is_err() {

@@ -11,11 +11,14 @@ use common::{Degraded, Selection};
 use http::{HeaderValue, StatusCode, header};
 use server::{
     Json, Problem, ProblemResponses,
+    auth::Caller,
     idempotency::{StoredResponse, Ticket, kept_headers},
     observe::RequestId,
     stored,
 };
-use store::{ContentId, NewIssue, NewSelection, SelectionRecord, StoreError, StoredCandidate, Timestamp};
+use store::{
+    ContentId, NewIssue, NewSelection, SelectionRecord, StoreError, StoredCandidate, Tenant, Timestamp,
+};
 use tracing::{Instrument as _, info_span};
 use uuid::Uuid;
 
@@ -50,17 +53,18 @@ use crate::{
 )]
 pub(super) async fn create(
     State(service): State<Service>,
+    caller: Caller,
     ticket: Option<Extension<Ticket>>,
     id: Option<Extension<RequestId>>,
     Json(request): Json<CreateSelection>,
 ) -> Result<Response, Problem> {
     let started = Instant::now();
-    let known = known(&service, &request.stored).await?;
+    let known = known(&service, &caller.tenant, &request.stored).await?;
     let limits = service.settings.clone();
     let read = service.compute(move || pool::prepare(request, known, &limits));
     let mut ready = read.instrument(info_span!("read candidates")).await?;
     let (scored, pool) = tokio::join!(
-        scoring::score(&service, &ready, id.as_ref().map(|Extension(id)| id))
+        scoring::score(&service, &caller.tenant, &ready, id.as_ref().map(|Extension(id)| id))
             .instrument(info_span!("ask verifier", candidates = ready.candidates.len())),
         prepare(&service, &ready).instrument(info_span!("prepare candidates")),
     );
@@ -69,7 +73,7 @@ pub(super) async fn create(
     let decided = service.compute(move || decide(ready, &pool, scored.notes));
     let created = decided.instrument(info_span!("select")).await?;
     let selected = meter::Selected::of(policy, &created.new.result, scored.outcome);
-    let kept = keep(&service, created, ticket.map(|Extension(ticket)| ticket));
+    let kept = keep(&service, &caller.tenant, created, ticket.map(|Extension(ticket)| ticket));
     let kept = kept.instrument(info_span!("store selection")).await?;
     selected.count(started.elapsed());
     Ok(kept)
@@ -87,7 +91,7 @@ async fn prepare(service: &Service, ready: &Ready) -> Result<PreparedPool, Probl
 }
 
 /// The candidates that the request names by content id.
-async fn known(service: &Service, ids: &[String]) -> Result<Vec<StoredCandidate>, Problem> {
+async fn known(service: &Service, tenant: &Tenant, ids: &[String]) -> Result<Vec<StoredCandidate>, Problem> {
     if ids.len() > service.settings.candidates {
         let message =
             format!("are {}, the limit of one request is {}", ids.len(), service.settings.candidates);
@@ -106,7 +110,7 @@ async fn known(service: &Service, ids: &[String]) -> Result<Vec<StoredCandidate>
     if parsed.is_empty() {
         return Ok(Vec::new());
     }
-    service.store.candidates(&parsed).await.map_err(|error| match error {
+    service.store.candidates(tenant, &parsed).await.map_err(|error| match error {
         StoreError::NotFound { id, .. } => {
             let index = ids.iter().position(|given| *given == id).unwrap_or_default();
             Problem::field(format!("stored[{index}]"), format!("there is no candidate `{id}`"))
@@ -165,7 +169,12 @@ fn decide(ready: Ready, pool: &PreparedPool, notes: Vec<Degraded>) -> Result<Cre
 }
 
 /// Stores the selection, together with the answer when it may be asked for again.
-async fn keep(service: &Service, created: Created, ticket: Option<Ticket>) -> Result<Response, Problem> {
+async fn keep(
+    service: &Service,
+    tenant: &Tenant,
+    created: Created,
+    ticket: Option<Ticket>,
+) -> Result<Response, Problem> {
     let Created { new, body } = created;
     let location = format!("/v1/selections/{}", new.id);
     let mut response = (StatusCode::CREATED, body.clone()).into_response();
@@ -180,7 +189,7 @@ async fn keep(service: &Service, created: Created, ticket: Option<Ticket>) -> Re
         let answer = StoredResponse { status: StatusCode::CREATED.as_u16(), headers, body };
         stored::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
     });
-    service.store.record_selection(new, completion).await.map_err(errors::stored)?;
+    service.store.record_selection(tenant, new, completion).await.map_err(errors::stored)?;
     if let Some(ticket) = ticket {
         ticket.mark_kept();
     }

@@ -11,11 +11,12 @@ use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use server::{
     Json, Path, Problem, ProblemResponses,
+    auth::Caller,
     idempotency::{StoredResponse, Ticket, kept_headers},
     intake::check_id,
     stored,
 };
-use store::{NewOutcome, RecordedOutcome, SelectionRecord, Store, Timestamp};
+use store::{NewOutcome, RecordedOutcome, SelectionRecord, Store, Tenant, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -82,8 +83,12 @@ impl OutcomeView {
         }
     }
 
-    pub(super) async fn of_selection(store: &dyn Store, id: Uuid) -> Result<Vec<Self>, Problem> {
-        let outcomes = store.selection_outcomes(id).await.map_err(errors::stored)?;
+    pub(super) async fn of_selection(
+        store: &dyn Store,
+        tenant: &Tenant,
+        id: Uuid,
+    ) -> Result<Vec<Self>, Problem> {
+        let outcomes = store.selection_outcomes(tenant, id).await.map_err(errors::stored)?;
         Ok(outcomes.into_iter().map(|(candidate, outcome)| Self::new(candidate, outcome)).collect())
     }
 }
@@ -106,13 +111,15 @@ impl OutcomeView {
 )]
 pub(super) async fn report(
     State(service): State<Service>,
+    caller: Caller,
     ticket: Option<Extension<Ticket>>,
     Path(id): Path<Uuid>,
     Json(request): Json<ReportOutcomes>,
 ) -> Result<Response, Problem> {
-    let record = service.store.selection(id).await.map_err(errors::stored)?;
+    let tenant = &caller.tenant;
+    let record = service.store.selection(tenant, id).await.map_err(errors::stored)?;
     let (new, now) = (outcomes(&record, request)?, Timestamp::now());
-    let known = service.store.selection_outcomes(id).await.map_err(errors::stored)?;
+    let known = service.store.selection_outcomes(tenant, id).await.map_err(errors::stored)?;
     let answer = Outcomes { outcomes: after(&record, known, &new, now) };
     let body = serde_json::to_vec(&answer).map_err(|error| Problem::internal(&error))?;
     let mut response = (StatusCode::OK, body.clone()).into_response();
@@ -124,7 +131,7 @@ pub(super) async fn report(
         stored::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
     });
     let resolved: Vec<bool> = new.iter().filter_map(|outcome| outcome.resolved).collect();
-    service.store.put_outcomes(new, now, completion).await.map_err(errors::stored)?;
+    service.store.put_outcomes(tenant, new, now, completion).await.map_err(errors::stored)?;
     resolved.into_iter().for_each(meter::reported);
     if let Some(Extension(ticket)) = ticket {
         ticket.mark_kept();

@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use axum::{Json, extract::State};
-use server::{Path, Problem, ProblemResponses, Query};
+use server::{Path, Problem, ProblemResponses, Query, auth::Caller};
 use store::{SelectionCursor, SelectionFilter};
 use uuid::Uuid;
 
@@ -25,6 +25,7 @@ const MAX_LIMIT: u32 = 1000;
 ))]
 pub(super) async fn list(
     State(service): State<Service>,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<SelectionPage>, Problem> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
@@ -40,7 +41,8 @@ pub(super) async fn list(
         has_outcome: query.has_outcome,
         ..SelectionFilter::default()
     };
-    let page = service.store.selections(&filter, cursor, limit).await.map_err(errors::stored)?;
+    let page =
+        service.store.selections(&caller.tenant, &filter, cursor, limit).await.map_err(errors::stored)?;
     Ok(Json(SelectionPage {
         selections: page.items.into_iter().map(Into::into).collect(),
         next_cursor: page.next.map(|cursor| cursor.to_string()),
@@ -57,9 +59,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(
     State(service): State<Service>,
+    caller: Caller,
     Path(id): Path<Uuid>,
 ) -> Result<Json<SelectionView>, Problem> {
-    let record = service.store.selection(id).await.map_err(errors::stored)?;
-    let outcomes = OutcomeView::of_selection(&*service.store, id).await?;
+    let record = service.store.selection(&caller.tenant, id).await.map_err(errors::stored)?;
+    let outcomes = OutcomeView::of_selection(&*service.store, &caller.tenant, id).await?;
     Ok(Json(SelectionView::new(record, outcomes)))
 }

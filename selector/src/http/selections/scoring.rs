@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use common::{Candidate, Degraded, VerifierScore};
 use server::observe::RequestId;
+use store::Tenant;
 
 use super::pool::Ready;
 use crate::http::{ScoreRequest, ScorerError, Scores, Service, Verifier, meter};
@@ -20,7 +21,12 @@ pub(super) struct Scored {
 }
 
 /// Gets the scores that the policy wants and the request does not bring.
-pub(super) async fn score(service: &Service, ready: &Ready, id: Option<&RequestId>) -> Scored {
+pub(super) async fn score(
+    service: &Service,
+    tenant: &Tenant,
+    ready: &Ready,
+    id: Option<&RequestId>,
+) -> Scored {
     let Some(verifier) = &service.verifier else { return Scored::default() };
     if !ready.policy.describe().wants.contains(&"verifier") {
         return Scored::default();
@@ -35,6 +41,7 @@ pub(super) async fn score(service: &Service, ready: &Ready, id: Option<&RequestI
     let wanted: BTreeSet<String> =
         candidates.iter().map(|candidate| candidate.candidate_id.clone()).collect();
     let request = ScoreRequest {
+        tenant: tenant.clone(),
         instance_id: Arc::clone(&ready.instance_id),
         issue: ready.issue.clone(),
         candidates,

@@ -17,6 +17,7 @@ use common::{
 use futures_util::future::{self, BoxFuture, join_all};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use server::{
+    auth::TENANT,
     observe::REQUEST_ID,
     outgoing::{CallError, Client, Reply, TargetError},
 };
@@ -125,6 +126,12 @@ impl Scorer for HttpScorer {
         let mut headers = HeaderMap::new();
         if let Some(id) = request.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
             headers.insert(REQUEST_ID, id);
+        }
+        // Only where it makes a difference: it takes an administrator's token.
+        if !request.tenant.is_default()
+            && let Ok(name) = HeaderValue::from_str(request.tenant.as_str())
+        {
+            headers.insert(TENANT, name);
         }
         let asked = Asked { request: &request, written: &written, headers };
         let chunks = &written.chunks;
@@ -274,6 +281,7 @@ mod tests {
                 .to_vec(),
             deadline: Instant::now(),
             request_id: None,
+            tenant: store::Tenant::DEFAULT,
         };
         let made = scorer.write(&request);
         assert_eq!(made.chunks.too_large, [3]);

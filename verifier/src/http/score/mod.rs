@@ -9,7 +9,7 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use server::{Json, Problem, ProblemResponses, observe::RequestId};
+use server::{Json, Problem, ProblemResponses, auth::Caller, observe::RequestId};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::Service;
@@ -33,16 +33,17 @@ pub(super) fn routes() -> OpenApiRouter<Service> {
 ))]
 async fn score(
     State(service): State<Service>,
+    caller: Caller,
     id: Option<Extension<RequestId>>,
     Json(body): Json<ScoreBody>,
 ) -> Result<Response, Problem> {
     match body.ask()? {
         Ask::Candidates(request) => {
-            run::score(&service, *request).await.map(|scores| JsonBody(scores).into_response())
+            run::score(&service, caller.tenant, *request).await.map(|scores| JsonBody(scores).into_response())
         }
-        Ask::Texts(request) => {
-            pairs::score(&service, request, id.as_ref()).await.map(|scores| JsonBody(scores).into_response())
-        }
+        Ask::Texts(request) => pairs::score(&service, caller.tenant, request, id.as_ref())
+            .await
+            .map(|scores| JsonBody(scores).into_response()),
     }
 }
 
@@ -55,8 +56,9 @@ async fn score(
 ))]
 async fn score_unversioned(
     State(service): State<Service>,
+    caller: Caller,
     id: Option<Extension<RequestId>>,
     Json(request): Json<ScoreTexts>,
 ) -> Result<JsonBody<PairScores>, Problem> {
-    pairs::score(&service, request, id.as_ref()).await.map(JsonBody)
+    pairs::score(&service, caller.tenant, request, id.as_ref()).await.map(JsonBody)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use serde::Serialize;
 use server::{Problem, observe::RequestId};
+use store::Tenant;
 use utoipa::ToSchema;
 
 use super::body::ScoreTexts;
@@ -46,6 +47,7 @@ struct PairScore {
 
 pub(super) async fn score(
     service: &Service,
+    tenant: Tenant,
     request: ScoreTexts,
     id: Option<&Extension<RequestId>>,
 ) -> Result<PairScores, Problem> {
@@ -64,7 +66,8 @@ pub(super) async fn score(
     let texts = texts.into_iter().enumerate();
     let examples = texts.map(|(index, text)| example(index, query(index), text)).collect();
     let judged =
-        judge(service, model, examples, fields, ("truncate_prompt_tokens", truncate_prompt_tokens)).await?;
+        judge(service, tenant, model, examples, fields, ("truncate_prompt_tokens", truncate_prompt_tokens))
+            .await?;
     let backend = judged.model.backend().as_ref();
     let scores = judged.scored.iter().enumerate();
     let data = scores

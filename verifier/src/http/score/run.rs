@@ -7,7 +7,7 @@ use server::{
     Problem,
     intake::{Intake, IntakeLimits, check_id, named_issue, same_issue, unique_id},
 };
-use store::StoreError;
+use store::{StoreError, Tenant};
 
 use super::body::ScoreCandidates;
 use crate::{
@@ -19,7 +19,11 @@ use crate::{
 /// Stands in for the issue's name where nobody gives one: scores do not depend on it.
 const UNNAMED: &str = "unnamed";
 
-pub(super) async fn score(service: &Service, mut request: ScoreCandidates) -> Result<ScoreResponse, Problem> {
+pub(super) async fn score(
+    service: &Service,
+    tenant: Tenant,
+    mut request: ScoreCandidates,
+) -> Result<ScoreResponse, Problem> {
     let (model, options) = (request.model.take(), request.options);
     if options.max_tokens == Some(0) {
         return Err(Problem::field("options.max_tokens", "is 0, it must be at least 1"));
@@ -34,13 +38,13 @@ pub(super) async fn score(service: &Service, mut request: ScoreCandidates) -> Re
         read.await.map_err(|error| Problem::internal(&error))??;
     let issue: Arc<str> = match issue {
         Some(text) => text.into(),
-        None => stored(service, instance_id.as_deref()).await?.into(),
+        None => stored(service, &tenant, instance_id.as_deref()).await?.into(),
     };
     let examples = candidates
         .into_iter()
         .map(|candidate| Example { issue: Arc::clone(&issue), candidate: Arc::new(candidate) })
         .collect();
-    let call = ScoreCall { model, examples, options };
+    let call = ScoreCall { tenant, model, examples, options };
     service.score(call).await.map_err(|error| problem(error, &fields))
 }
 
@@ -99,9 +103,9 @@ fn read(request: ScoreCandidates, settings: &PipelineSettings) -> Result<Ready, 
 }
 
 /// The text of an issue that was stored before; empty when it is not known.
-async fn stored(service: &Service, instance_id: Option<&str>) -> Result<String, Problem> {
+async fn stored(service: &Service, tenant: &Tenant, instance_id: Option<&str>) -> Result<String, Problem> {
     let Some(instance_id) = instance_id else { return Ok(String::new()) };
-    match service.store.issue(instance_id).await {
+    match service.store.issue(tenant, instance_id).await {
         Ok(issue) => Ok(issue.text.unwrap_or_default()),
         Err(StoreError::NotFound { .. }) => Ok(String::new()),
         Err(error) => Err(server::stored::problem(error)),
