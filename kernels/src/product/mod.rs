@@ -6,6 +6,8 @@
 //! index, by fused multiply-adds in blocks of [`DEPTH`]: where it lies, what is computed beside it and how the work is
 //! shared make no difference to it.
 
+#![expect(unsafe_code, reason = "tasks write side by side into what is fresh")]
+
 mod ahead;
 mod mat;
 mod pack;
@@ -58,7 +60,8 @@ pub(crate) fn multiply(out: &mut [f32], step: usize, add: bool, a: Mat<'_>, b: M
 /// `a·b` in a new vector, plus a value for every column if there is one.
 pub(crate) fn multiplied(a: Mat<'_>, b: Mat<'_>, bias: Option<&[f32]>, threads: Threads) -> Vec<f32> {
     let finish = bias.map_or(Finish::Set, Finish::Bias);
-    Target::fresh(a.rows, b.columns, |target| product(target, finish, a, b, threads))
+    // SAFETY: a product writes every element, and only adds to what it wrote: `finish` sets.
+    unsafe { Target::fresh(a.rows, b.columns, |target| product(target, finish, a, b, threads)) }
 }
 
 /// Writes every element of the target.
@@ -170,7 +173,9 @@ impl WithSimd for Task<'_> {
             };
             let mut ahead = Ahead::new(next, rows.len() / ROW_STEP);
             let (place, a) = ((rows.clone(), columns.clone()), a.part(rows.clone(), depth));
-            tile::multiply_strip(simd, target, place, a, panel, finish, &mut ahead);
+            // SAFETY: whoever makes a task gives no other the same elements, and all but the first depths add to what the
+            // first one wrote.
+            unsafe { tile::multiply_strip(simd, target, place, a, panel, finish, &mut ahead) };
         }
     }
 }
@@ -245,7 +250,8 @@ mod tests {
             let (a, b) = (Mat::dense(&x, rows, depth), Mat::dense(&y, columns, depth).t());
             let expected = reference(a, b);
             let check = |run: &dyn Fn(By<'_>)| {
-                let found = Target::fresh(rows, columns, |target| run(By(target, a, b)));
+                // SAFETY: the strips cover the product.
+                let found = unsafe { Target::fresh(rows, columns, |target| run(By(target, a, b))) };
                 assert_close(&found, &expected, 2e-5);
             };
             check(&|product| simd::run(product));

@@ -40,7 +40,7 @@ pub(super) struct Target<'a> {
 }
 
 // SAFETY: it is a mutable borrow of numbers, which may go to other threads. `multiply_strip` alone writes through a
-// shared reference, and `product`, which alone shares one among threads, gives no two tasks the same element.
+// shared reference, and its callers vouch that no two write the same element at a time.
 unsafe impl Sync for Target<'_> {}
 
 impl<'a> Target<'a> {
@@ -50,13 +50,17 @@ impl<'a> Target<'a> {
         Self { data: out.as_mut_ptr(), rows, columns, step, slice: PhantomData }
     }
 
-    /// A new vector of `rows × columns` elements; `write` must write all of them, and before it reads them.
-    pub(super) fn fresh(rows: usize, columns: usize, write: impl FnOnce(&Target<'_>)) -> Vec<f32> {
+    /// A new vector of `rows × columns` elements.
+    ///
+    /// # Safety
+    ///
+    /// `write` writes all of them, and before it reads them.
+    pub(super) unsafe fn fresh(rows: usize, columns: usize, write: impl FnOnce(&Target<'_>)) -> Vec<f32> {
         let len = rows * columns;
         let mut out: Vec<f32> = Vec::with_capacity(len);
         let data = out.spare_capacity_mut()[..len].as_mut_ptr().cast();
         write(&Target { data, rows, columns, step: columns, slice: PhantomData });
-        // SAFETY: the capacity is there, and `write`, which is `product`, has written all of it.
+        // SAFETY: the capacity is there, and `write` has written all of it, as the caller vouches.
         unsafe { out.set_len(len) };
         out
     }
@@ -93,11 +97,13 @@ pub(super) fn prefetch(value: &f32, level: Level) {
 /// `target[rows, columns] = finish(a · panel)`, where `panel` has for every inner index the elements of `columns`, padded
 /// to whole vectors.
 ///
-/// Nobody else may read or write these elements of the target meanwhile, and they must have been written before if
-/// `finish` adds to them: `product` sees to both.
+/// # Safety
+///
+/// Nobody else reads or writes these elements of the target meanwhile, and they were written before if `finish` adds to
+/// them.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "compiled with the vector instructions of its caller")]
-pub(super) fn multiply_strip<S: Simd>(
+pub(super) unsafe fn multiply_strip<S: Simd>(
     simd: S,
     target: &Target<'_>,
     (rows, columns): (Range<usize>, Range<usize>),
