@@ -37,13 +37,41 @@ impl Room {
 pub struct BodyRules {
     limits: Arc<Limits>,
     room: Room,
+    places: Arc<Semaphore>,
     held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
 impl BodyRules {
-    /// Rules for one request.
-    pub fn new(limits: Arc<Limits>, room: Room) -> Self {
-        Self { limits, room, held: Arc::default() }
+    /// Rules for one request, which gets one of `places` once its body is there.
+    pub fn new(limits: Arc<Limits>, room: Room, places: Arc<Semaphore>) -> Self {
+        Self { limits, room, places, held: Arc::default(), place: Arc::default() }
+    }
+
+    /// Takes a place among the requests that are worked on, unless this one has one, or sheds it.
+    pub(crate) fn enter(&self) -> Result<(), Problem> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_some() {
+            return Ok(());
+        }
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(taken) => {
+                *place = Some(taken);
+                Ok(())
+            }
+            Err(_) => Err(self.full()),
+        }
+    }
+
+    /// Sheds a request whose body need not be read for that.
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        if self.places.available_permits() == 0 { Err(self.full()) } else { Ok(()) }
+    }
+
+    fn full(&self) -> Problem {
+        metrics::shed("concurrency");
+        let detail = format!("{} requests are being handled, which is the limit", self.limits.concurrency);
+        Problem::new(Kind::Overloaded, detail)
     }
 
     /// Holds room for a body that has grown to `size` bytes, or sheds the request.
@@ -100,13 +128,15 @@ pub async fn read(request: Request) -> Result<(http::request::Parts, Bytes), Pro
     let rules = parts.extensions.get::<BodyRules>().cloned().unwrap_or_else(|| {
         let limits = Limits::default();
         let room = Room::new(limits.bodies_in_memory);
-        BodyRules::new(Arc::new(limits), room)
+        BodyRules::new(Arc::new(limits), room, Arc::new(Semaphore::new(1)))
     });
     let encoding = Encoding::of(&parts.headers)?;
     // One allocation when the client says how much comes; a false length costs at most 1 MiB.
     let announced =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let encoded = collect(body, announced, &rules).await?;
+    // Only now: whoever sends slowly keeps nobody from being served.
+    rules.enter()?;
     if encoding == Encoding::Identity {
         return Ok((parts, encoded));
     }
@@ -191,7 +221,7 @@ mod tests {
 
     fn rules(decoded: ByteSize, room: ByteSize) -> BodyRules {
         let limits = Limits { encoded_body: ByteSize::mib(1), decoded_body: decoded, ..Limits::default() };
-        BodyRules::new(Arc::new(limits), Room::new(room))
+        BodyRules::new(Arc::new(limits), Room::new(room), Arc::new(Semaphore::new(1)))
     }
 
     fn request(rules: &BodyRules, encoding: &str, body: Vec<u8>) -> Request {

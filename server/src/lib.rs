@@ -18,12 +18,14 @@ pub mod metrics;
 pub mod observe;
 pub mod outgoing;
 pub mod problem;
+mod seats;
 pub mod serve;
 pub mod stack;
 pub mod stored;
 mod strict;
 pub mod telemetry;
 pub mod trace;
+mod wire;
 
 pub use config::{ByteSize, ConfigArgs, Secret, Span};
 pub use extract::{Json, Path, Query};

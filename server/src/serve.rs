@@ -14,14 +14,16 @@ use std::{
 use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::{config::Limits, metrics};
+use crate::{
+    config::Limits,
+    metrics,
+    seats::{self, Phase, Seat, Seats},
+    wire::Wire,
+};
 
 /// After a stop signal, how long a connection without a request may stay: enough for a head that is on its way.
 const IDLE_GRACE: Duration = Duration::from_millis(200);
@@ -35,17 +37,12 @@ pub async fn serve(
     limits: &Limits,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let connections = Arc::new(Semaphore::new(limits.connections.max(1)));
+    let seats = Seats::new(seats::most(limits.connections));
     let tracker = TaskTracker::new();
     let abort = CancellationToken::new();
-    let header_timeout = limits.header_timeout.0;
+    let times = Times { head: limits.header_timeout.0, write: limits.body_timeout.0 };
     tokio::spawn(metrics::upkeep(stop.clone()));
     loop {
-        let permit = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            permit = Arc::clone(&connections).acquire_owned() => permit.map_err(io::Error::other)?,
-        };
         let (stream, peer) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -59,14 +56,22 @@ pub async fn serve(
                 }
             },
         };
+        let seat = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            seat = seats.take() => Arc::new(seat),
+        };
         let router = router.clone();
         let (stop, abort) = (stop.clone(), abort.clone());
         tracker.spawn(async move {
-            let _permit = permit;
-            let connection = connection(stream, ConnectInfo(peer), router, header_timeout, stop);
+            let connection = connection(stream, ConnectInfo(peer), router, times, stop, &seat);
             tokio::select! {
                 () = connection => {}
                 () = abort.cancelled() => {}
+                () = seat.put_out.cancelled() => {
+                    metrics::put_out();
+                    tracing::debug!(%peer, "put out to make room for another connection");
+                }
             }
         });
     }
@@ -84,19 +89,29 @@ pub async fn serve(
     Ok(())
 }
 
+/// What a connection may take its time for.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    head: Duration,
+    write: Duration,
+}
+
 async fn connection(
     stream: TcpStream,
     peer: ConnectInfo<std::net::SocketAddr>,
     router: Router,
-    header_timeout: Duration,
+    times: Times,
     stop: CancellationToken,
+    seat: &Arc<Seat>,
 ) {
     // Responses are small and written whole: waiting for more (Nagle) only delays them.
     let _ = stream.set_nodelay(true);
     let busy = Arc::new(AtomicUsize::new(0));
     let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
-        let running = Running::new(&busy);
-        let mut request = request.map(Body::new);
+        let running = Running::new(&busy, seat);
+        let complete = http_body::Body::is_end_stream(request.body());
+        seat.set(if complete { Phase::Working } else { Phase::Sending });
+        let mut request = request.map(|body| Body::new(Arriving { body, seat: Arc::clone(seat) }));
         request.extensions_mut().insert(peer);
         let response = router.clone().oneshot(request);
         async move {
@@ -106,7 +121,8 @@ async fn connection(
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder.timer(TokioTimer::new()).header_read_timeout(times.head);
+    let stream = Wire::new(stream, Arc::clone(seat), times.write);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
     let ended = tokio::select! {
@@ -135,18 +151,58 @@ async fn connection(
 }
 
 /// Counts one request of a connection while it lives.
-struct Running(Arc<AtomicUsize>);
+struct Running {
+    busy: Arc<AtomicUsize>,
+    seat: Arc<Seat>,
+}
 
 impl Running {
-    fn new(busy: &Arc<AtomicUsize>) -> Self {
+    fn new(busy: &Arc<AtomicUsize>, seat: &Arc<Seat>) -> Self {
         busy.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(busy))
+        Self { busy: Arc::clone(busy), seat: Arc::clone(seat) }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+        self.seat.set(Phase::Idle);
+    }
+}
+
+/// A request's body that notes when it is there, or nobody wants the rest of it.
+struct Arriving {
+    body: Incoming,
+    seat: Arc<Seat>,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.seat.pass(Phase::Sending, Phase::Working);
+    }
+}
+
+impl http_body::Body for Arriving {
+    type Data = bytes::Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        let frame = std::pin::Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_ready() && self.body.is_end_stream() {
+            self.seat.pass(Phase::Sending, Phase::Working);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -95,14 +95,14 @@ impl Admission {
 
 /// Sheds at once instead of queueing: a queue that is longer than clients wait only makes work for nobody.
 async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
-    let Ok(_place) = admission.places.try_acquire() else {
-        metrics::shed("concurrency");
-        let detail =
-            format!("{} requests are being handled, which is the limit", admission.limits.concurrency);
-        return Problem::new(Kind::Overloaded, detail).into_response();
-    };
-    let rules = BodyRules::new(Arc::clone(&admission.limits), admission.room.clone());
-    // This clone keeps the body's room until the handler is done.
+    let (limits, places) = (Arc::clone(&admission.limits), Arc::clone(&admission.places));
+    let rules = BodyRules::new(limits, admission.room.clone(), places);
+    // A request that brings a body takes its place when that has arrived.
+    let admitted = if http_body::Body::is_end_stream(request.body()) { rules.enter() } else { rules.check() };
+    if let Err(problem) = admitted {
+        return problem.into_response();
+    }
+    // This clone keeps the place and the body's room until the handler is done.
     let _held = rules.clone();
     request.extensions_mut().insert(rules);
     let limit = admission.limits.request_timeout;

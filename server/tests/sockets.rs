@@ -158,3 +158,41 @@ async fn the_deadline_ends_requests_that_do_not_finish() {
     running.stopped().await;
     drop(stuck);
 }
+
+#[tokio::test]
+async fn a_slow_body_takes_nobody_s_place() {
+    let patient = Limits { body_timeout: Span::secs(3600), concurrency: 1, ..Limits::default() };
+    let running = Running::start(patient).await;
+    let head = "POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[";
+    let mut slow = running.connect(head).await;
+    // Its head has arrived by the time that the next connection's request is answered.
+    for _ in 0..3 {
+        let quick = "GET /quick HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let text = rest(running.connect(quick).await).await;
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    }
+    slow.write_all(b"]").await.unwrap();
+    let mut start = [0; 12];
+    slow.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_says_nothing_puts_out_its_own() {
+    let patient = Limits { header_timeout: Span::secs(3600), connections: 3, ..Limits::default() };
+    let running = Running::start(patient).await;
+    let mut works =
+        running.connect("GET /work HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    let mut crowd = Vec::new();
+    for number in 0..20 {
+        crowd.push(running.connect(if number % 2 == 0 { "" } else { "GET /quick HTT" }).await);
+        let quick = "GET /quick HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let text = rest(running.connect(quick).await).await;
+        assert!(text.ends_with("quick"), "{text}");
+    }
+    let mut text = String::new();
+    works.read_to_string(&mut text).await.unwrap();
+    assert!(text.ends_with("worked"), "{text}");
+    running.stopped().await;
+}

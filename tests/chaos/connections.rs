@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::http::{Client, request};
 use crate::load::{percentile, selection};
@@ -89,7 +89,7 @@ impl Crowd {
             let (open, opened) = (Arc::clone(&open), Arc::clone(&opened));
             tasks.push(tokio::spawn(async move {
                 loop {
-                    if let Ok(stream) = TcpStream::connect(addr).await {
+                    if let Ok(stream) = connect(addr, kind).await {
                         open.fetch_add(1, Ordering::Relaxed);
                         opened.fetch_add(1, Ordering::Relaxed);
                         slow(stream, kind).await;
@@ -107,6 +107,16 @@ impl Crowd {
     }
 }
 
+/// A connection; one that does not read takes little before it is full.
+async fn connect(addr: SocketAddr, kind: Kind) -> std::io::Result<TcpStream> {
+    if kind != Kind::SlowReader {
+        return TcpStream::connect(addr).await;
+    }
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.connect(addr).await
+}
+
 /// One slow connection, until it is closed.
 async fn slow(mut stream: TcpStream, kind: Kind) {
     let start: &[u8] = match kind {
@@ -115,36 +125,32 @@ async fn slow(mut stream: TcpStream, kind: Kind) {
         Kind::SlowBody => {
             b"POST /v1/selections HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{"
         }
-        Kind::SlowReader => b"GET /docs HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        Kind::SlowReader => b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n",
     };
-    if stream.write_all(start).await.is_err() {
-        return;
+    // One that does not read asks often enough for more than what the system keeps for it.
+    for _ in 0..if kind == Kind::SlowReader { 4 } else { 1 } {
+        if stream.write_all(start).await.is_err() {
+            return;
+        }
     }
     let mut one = [0; 1];
     loop {
-        match kind {
-            Kind::SlowReader => {
-                // Asks and asks without reading: what is sent piles up.
-                if !matches!(
-                    tokio::time::timeout(Duration::from_secs(1), stream.write_all(start)).await,
-                    Ok(Ok(()))
-                ) {
-                    if stream.writable().await.is_err() {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        if kind == Kind::SlowReader {
+            // Whether it is closed shows only when there is an error to be had.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if stream.write_all(b"\r\n").await.is_err() {
+                return;
             }
-            _ => match tokio::time::timeout(Duration::from_secs(1), stream.read(&mut one)).await {
-                Ok(_) => return,
-                Err(_) if kind == Kind::Silent => {}
-                Err(_) => {
-                    if stream.write_all(b" ").await.is_err() {
-                        return;
-                    }
+            continue;
+        }
+        match tokio::time::timeout(Duration::from_secs(1), stream.read(&mut one)).await {
+            Ok(_) => return,
+            Err(_) if kind == Kind::Silent => {}
+            Err(_) => {
+                if stream.write_all(b" ").await.is_err() {
+                    return;
                 }
-            },
+            }
         }
     }
 }
@@ -180,7 +186,7 @@ async fn crowd(
     kind: Kind,
     calm: f64,
 ) -> Result<()> {
-    let count = if kind == Kind::SlowReader { context.connections.min(2000) } else { context.connections };
+    let count = if kind == Kind::SlowReader { context.connections / 10 } else { context.connections };
     let crowd = Crowd::gather(service.addr, count, kind).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let over = Arc::new(AtomicBool::new(false));

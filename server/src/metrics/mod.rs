@@ -82,6 +82,11 @@ fn describe() {
         "requests refused with 503, by what there was too much of"
     );
     describe_counter!(
+        "http_connections_put_out_total",
+        Unit::Count,
+        "connections without a complete request that were closed to make room for others"
+    );
+    describe_counter!(
         "outgoing_requests_total",
         Unit::Count,
         "calls to other services, by target and outcome"
@@ -131,6 +136,11 @@ pub(crate) async fn upkeep(stop: CancellationToken) {
 
 pub(crate) fn in_flight(service: &'static str, change: f64) {
     gauge!("http_requests_in_flight", "service" => service).increment(change);
+}
+
+/// A connection lost its place to another.
+pub(crate) fn put_out() {
+    counter!("http_connections_put_out_total").increment(1);
 }
 
 pub(crate) fn shed(reason: &'static str) {

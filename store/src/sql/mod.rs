@@ -6,6 +6,7 @@
 
 mod backend;
 mod candidates;
+pub(crate) mod gate;
 mod idempotency;
 mod insert;
 mod issues;

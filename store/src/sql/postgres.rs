@@ -1,12 +1,14 @@
 //! PostgreSQL.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
-use sqlx::{Connection as _, PgPool};
+use sqlx::pool::PoolConnection;
 
-use super::backend::{Backend, Dialect, Durable, acquire, state};
+use super::backend::{Backend, Dialect, Durable, state, waited};
+use super::gate::Gate;
 use super::statement::{Row, Statement, postgres_arguments};
 use crate::{MigrationState, PoolState, Result, StoreError, migrate};
 
@@ -26,12 +28,20 @@ const RETRIES: [Duration; 4] = [
 /// A pool of connections to PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pool: PgPool,
+    gate: Gate,
 }
 
 impl Postgres {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new(gate: Gate) -> Self {
+        Self { gate }
+    }
+
+    /// Takes a connection, and notes how long that took.
+    async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>> {
+        let asked = Instant::now();
+        let connection = self.gate.connection().await;
+        waited(POOL, asked);
+        connection
     }
 }
 
@@ -43,20 +53,20 @@ impl Backend for Postgres {
 
     async fn read(&self, statement: Statement) -> Result<Vec<Row>> {
         let args = postgres_arguments(&statement.args)?;
-        let mut connection = acquire(POOL, &self.pool).await?;
+        let mut connection = self.connection().await?;
         let rows = sqlx::query_with(statement.sql, args).fetch_all(&mut *connection).await?;
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
     async fn write(&self, statements: Vec<Statement>, durable: Durable) -> Result<Vec<Vec<Row>>> {
-        let pool = self.pool.clone();
+        let gate = self.gate.clone();
         // Its own task: dropping a future inside a transaction would give the connection back with the transaction
         // open (sqlx 0.9.0), and a caller's future is dropped whenever a client hangs up.
-        finish(tokio::spawn(async move { write_with_retries(&pool, statements, durable).await })).await
+        finish(tokio::spawn(async move { write_with_retries(&gate, statements, durable).await })).await
     }
 
     async fn migrate(&self) -> Result<()> {
-        let pool = self.pool.clone();
+        let pool = self.gate.pool().clone();
         finish(tokio::spawn(async move { MIGRATIONS.run(&pool).await.map_err(migrate::error) })).await
     }
 
@@ -71,11 +81,11 @@ impl Backend for Postgres {
     }
 
     async fn close(&self) {
-        self.pool.close().await;
+        self.gate.pool().close().await;
     }
 
     fn pools(&self) -> Vec<PoolState> {
-        vec![state(POOL, &self.pool)]
+        vec![state(POOL, self.gate.pool())]
     }
 }
 
@@ -85,14 +95,14 @@ pub(super) async fn finish<T>(task: tokio::task::JoinHandle<Result<T>>) -> Resul
 }
 
 async fn write_with_retries(
-    pool: &PgPool,
+    gate: &Gate,
     mut statements: Vec<Statement>,
     durable: Durable,
 ) -> Result<Vec<Vec<Row>>> {
     let expectations: Vec<_> = statements.iter_mut().map(|statement| statement.or_else.take()).collect();
     let mut retries = RETRIES.iter();
     let rows = loop {
-        match write_once(pool, &statements, &expectations, durable).await {
+        match write_once(gate, &statements, &expectations, durable).await {
             Err(Undone::Database(error)) if error.is_serialization_failure() => match retries.next() {
                 Some(wait) => tokio::time::sleep(*wait).await,
                 None => return Err(error),
@@ -122,13 +132,15 @@ impl From<sqlx::Error> for Undone {
 }
 
 async fn write_once(
-    pool: &PgPool,
+    gate: &Gate,
     statements: &[Statement],
     expectations: &[Option<StoreError>],
     durable: Durable,
 ) -> Result<Vec<Vec<Row>>, Undone> {
     let mut all = Vec::with_capacity(statements.len());
-    let mut connection = acquire(POOL, pool).await?;
+    let asked = Instant::now();
+    let mut connection = gate.connection().await.map_err(Undone::Database)?;
+    waited(POOL, asked);
     let mut transaction = connection
         .begin_with(match durable {
             Durable::Yes => "BEGIN",
