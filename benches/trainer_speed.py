@@ -127,9 +127,11 @@ every_steps = 0
 ''')
     text, memory = measure([str(binary), str(config), str(out / "run")], {**os.environ, "RAYON_NUM_THREADS": str(threads)})
     events = [json.loads(line) for line in text.splitlines()]
-    ends = [entry["seconds"] for entry in events if entry["event"]["event"] == "step"]
+    steps = [entry for entry in events if entry["event"]["event"] == "step"]
+    ends = [entry["seconds"] for entry in steps]
+    spent = {name: [after - before for before, after in zip(steps[0]["spent"][name], total)] for name, total in steps[-1]["spent"].items()}
     losses = [entry["event"]["metrics"]["loss"] for entry in events if entry["event"]["event"] == "step"]
-    return {"seconds": ends[-1] - ends[0], "losses": losses, "memory": memory}
+    return {"seconds": ends[-1] - ends[0], "losses": losses, "memory": memory, "spent": spent}
 
 
 def main():
@@ -147,6 +149,9 @@ def main():
         return train_trl(pathlib.Path(folder), data, int(steps), arguments.threads, out)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     print(f"load before: {os.getloadavg()[0]:.1f}")
+    environment = {**os.environ, "RAYON_NUM_THREADS": str(arguments.threads)}
+    peak = lambda: float(measure([str(arguments.binary), "--peak"], environment)[0])
+    shares = []
     print("| model | scenario | TRL, trained tokens/s | here | ratio | memory, MiB: TRL | here | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     for kind in arguments.model:
@@ -162,7 +167,9 @@ def main():
                 # What the template adds to a continuation is trained too: its end and a line break.
                 tokens = sum(len(row[side][0]["content"]) + 2 for row in made[BATCH:] for side in ("chosen", "rejected"))
                 results = {"trl": [], "here": []}
+                best = 0
                 for index in range(arguments.rounds):
+                    best = max(best, peak())
                     out = base / f"{scenario}-{index}"
                     out.mkdir()
                     command = [sys.executable, __file__, "--threads", str(arguments.threads), "--trl", str(folder), str(data),
@@ -180,6 +187,17 @@ def main():
                 print(f"| {parameters / 1e6:.0f} M | {scenario} | {tokens / median('trl', 'seconds'):.0f} | "
                       f"{tokens / median('here', 'seconds'):.0f} | {speed:.2f} | {median('trl', 'memory'):.0f} | "
                       f"{median('here', 'memory'):.0f} | {memory:.2f} |", flush=True)
+                fastest = min(results["here"], key=lambda result: result["seconds"])
+                seconds, spent = fastest["seconds"], fastest["spent"]
+                rate = sum(operations for _, operations in spent.values()) / seconds
+                rest = seconds - sum(time for time, _ in spent.values())
+                shares.append(f"| {parameters / 1e6:.0f} M | {scenario} | {best / 1e9:.0f} | {100 * rate / best:.0f} % | "
+                              + " | ".join(f"{100 * time / seconds:.0f} %" for time, _ in spent.values()) + f" | {100 * rest / seconds:.0f} % |")
+    print("\nOf our fastest round: arithmetic of matrix products against the fastest product of two large matrices in the same run,")
+    print("and the time of each kind of kernel. The rest is tensors that are copied and added, memory, and waiting.\n")
+    print("| model | scenario | peak, GFLOP/s | reached | products | attention | head | norms | RoPE, SwiGLU | optimiser | rest |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("\n".join(shares))
     print(f"load after: {os.getloadavg()[0]:.1f}")
 
 

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::meter::{Part, measured};
 use crate::product::{Mat, Threads, multiply};
 use crate::simd::{exp, max, sums, vectorised};
 
@@ -143,9 +144,12 @@ fn stats(hidden: &[f32], weight: &[f32], targets: &[u32], inputs: usize, kept: &
             };
             multiply(logits, step, false, hidden, weight.t(), Threads::All);
             let targets = &targets[first_row..];
-            running.par_iter_mut().zip(logits.par_chunks(step)).zip(targets).for_each(
-                |((running, logits), &target)| take_in(running, &logits[..count], first, target as usize),
-            );
+            let each = running.par_iter_mut().zip(logits.par_chunks(step)).zip(targets);
+            measured(Part::Head, 0, || {
+                each.for_each(|((running, logits), &target)| {
+                    take_in(running, &logits[..count], first, target as usize);
+                });
+            });
         }
     }
     let each = |value: fn(&Running) -> f32| running.iter().map(value).collect();
@@ -194,7 +198,8 @@ pub fn token_stats_backward(
             if !there {
                 multiply(logits, width, false, hidden, part.t(), Threads::All);
             }
-            logits.par_chunks_mut(width).enumerate().for_each(|(index, logits)| {
+            let each = logits.par_chunks_mut(width).enumerate();
+            let make = |(index, logits): (usize, &mut [f32])| {
                 let row = first_row + index;
                 if there {
                     gradients_of_kept(&kept[row * words + first..][..width], logits, lse[row], d_logp[row]);
@@ -206,7 +211,8 @@ pub fn token_stats_backward(
                 if (first..first + width).contains(&target) {
                     logits[target - first] += d_logp[row];
                 }
-            });
+            };
+            measured(Part::Head, 0, || each.for_each(make));
             let grad = Mat::dense(logits, count, width);
             multiply(&mut d_hidden[first_row * inputs..], inputs, true, grad, part, Threads::All);
             if let Some(d_weight) = &mut d_weight {

@@ -185,6 +185,15 @@ impl Layout {
         self.keys
     }
 
+    /// Pairs of a query and a key that it sees, with at most `window` of the latest keys each.
+    pub fn pairs(&self, window: Option<usize>) -> usize {
+        let seen = |span: &Span| -> usize {
+            let first = span.first_position() + 1;
+            (first..first + span.queries.len()).map(|keys| keys.min(window.unwrap_or(keys))).sum()
+        };
+        self.spans.iter().map(seen).sum()
+    }
+
     /// Position in its sequence of every query token, from 0.
     pub fn positions(&self) -> Vec<usize> {
         let mut positions = Vec::with_capacity(self.queries);
@@ -204,6 +213,7 @@ mod tests {
     fn a_shared_prefix_is_seen_by_every_suffix_and_positions_go_on_after_it() {
         let layout = Layout::shared(3, &[2, 1]).expect("valid");
         assert_eq!(layout.positions(), [0, 1, 2, 3, 4, 3]);
+        assert_eq!((layout.pairs(None), layout.pairs(Some(2))), (1 + 2 + 3 + 4 + 5 + 4, 1 + 5 * 2));
         let keys = |span: usize| layout.spans()[span].keys.iter().flat_map(Clone::clone).collect::<Vec<_>>();
         assert_eq!(keys(1), [0, 1, 2, 3, 4]);
         assert_eq!(keys(2), [0, 1, 2, 5]);

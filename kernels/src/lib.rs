@@ -12,6 +12,7 @@ pub mod layout;
 mod linear;
 pub mod mapped;
 pub mod memory;
+pub mod meter;
 mod norm;
 pub mod optimizer;
 mod product;

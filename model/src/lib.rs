@@ -18,7 +18,7 @@ pub mod weights;
 pub use burn::tensor::Device;
 pub use chat::{ChatError, ChatRequest, Rendering};
 pub use config::Config;
-pub use kernels::{Layout, LayoutError, Node, Span};
+pub use kernels::{Layout, LayoutError, Node, Span, meter};
 pub use language_model::{InputError, LanguageModel, LoadOptions, NewScores};
 pub use network::KvCache;
 pub use tokenizer::{Tokenizer, TokenizerError};

@@ -107,7 +107,8 @@ fn only_kernels_may_be_unsafe() {
         .filter(|(_, text)| text.contains(asks))
         .map(|(file, _)| file)
         .collect();
-    let may = ["mapped", "memory", "product/mod", "product/tile", "product/turn", "raw"].map(|name| format!("kernels/src/{name}.rs"));
+    let may = ["mapped", "memory", "product/mod", "product/tile", "product/turn", "raw"]
+        .map(|name| format!("kernels/src/{name}.rs"));
     assert_eq!(modules, may, "unsafe stays in these modules");
 }
 

@@ -27,7 +27,10 @@ use ahead::Ahead;
 pub(crate) use mat::Mat;
 use tile::{Finish, Target, VECTORS};
 
-use crate::simd;
+use crate::{
+    meter::{Part, measured},
+    simd,
+};
 
 /// Terms that are summed up before they are added to the result: more of them would be a little faster, and make the
 /// rounding of long sums worse. A packed strip of so many fits the second-level cache.
@@ -54,14 +57,25 @@ pub(crate) enum Threads {
 /// `out = a·b`, or `out += a·b`; the rows of `out` begin `step` elements apart.
 pub(crate) fn multiply(out: &mut [f32], step: usize, add: bool, a: Mat<'_>, b: Mat<'_>, threads: Threads) {
     let target = Target::new(out, a.rows, b.columns, step);
-    product(&target, if add { Finish::Add } else { Finish::Set }, a, b, threads);
+    counted(&target, if add { Finish::Add } else { Finish::Set }, a, b, threads);
 }
 
 /// `a·b` in a new vector, plus a value for every column if there is one.
 pub(crate) fn multiplied(a: Mat<'_>, b: Mat<'_>, bias: Option<&[f32]>, threads: Threads) -> Vec<f32> {
     let finish = bias.map_or(Finish::Set, Finish::Bias);
     // SAFETY: a product writes every element, and only adds to what it wrote: `finish` sets.
-    unsafe { Target::fresh(a.rows, b.columns, |target| product(target, finish, a, b, threads)) }
+    unsafe { Target::fresh(a.rows, b.columns, |target| counted(target, finish, a, b, threads)) }
+}
+
+/// [`product`], counted unless it is a part of something else.
+fn counted(target: &Target<'_>, finish: Finish<'_>, a: Mat<'_>, b: Mat<'_>, threads: Threads) {
+    match threads {
+        Threads::One => product(target, finish, a, b, threads),
+        Threads::All => {
+            let operations = 2 * (a.rows * a.columns * b.columns) as u64;
+            measured(Part::Products, operations, || product(target, finish, a, b, threads));
+        }
+    }
 }
 
 /// Writes every element of the target.

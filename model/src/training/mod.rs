@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use kernels::meter::{Part, measured};
+
 use crate::device::is_cpu;
 
 /// Lets the process keep the memory of a step's buffers for those of the next: call it before training.
@@ -64,7 +66,9 @@ impl Flat {
 
     fn add(&mut self, more: Self) {
         match (self, more) {
-            (Self::Host(sum), Self::Host(more)) => kernels::optimizer::add(sum, &more),
+            (Self::Host(sum), Self::Host(more)) => {
+                measured(Part::Optimizer, 0, || kernels::optimizer::add(sum, &more));
+            }
             (Self::Device(sum), Self::Device(more)) => *sum = sum.clone() + more,
             _ => unreachable!("all parts of a model are in one place"),
         }
@@ -72,7 +76,7 @@ impl Flat {
 
     fn sum_of_squares(&self) -> f64 {
         match self {
-            Self::Host(values) => kernels::optimizer::sum_of_squares(values),
+            Self::Host(values) => measured(Part::Optimizer, 0, || kernels::optimizer::sum_of_squares(values)),
             Self::Device(tensor) => f64::from((tensor.clone() * tensor.clone()).sum().into_scalar::<f32>()),
         }
     }

@@ -9,7 +9,10 @@ use burn::{
     module::Param,
     tensor::{DType, Tensor},
 };
-use kernels::optimizer::{AdamW, Lion, Sgd};
+use kernels::{
+    meter::{Part, measured},
+    optimizer::{AdamW, Lion, Sgd},
+};
 
 use super::{Flat, Gradients};
 use crate::{
@@ -107,7 +110,7 @@ impl ParameterMapper for Step<'_> {
             step: self.optimizer.steps,
             scale: self.scale,
         };
-        rate.apply(&mut weight, state, gradient, shape.iter().product());
+        measured(Part::Optimizer, 0, || rate.apply(&mut weight, state, gradient, shape.iter().product()));
         let plain = device.clone().without_autodiff();
         let tensor = if dtype == DType::F32 {
             weight.tensor(shape, &plain)

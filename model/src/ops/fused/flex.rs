@@ -7,7 +7,11 @@ use burn::{
     tensor::{DType, Shape, TensorData},
 };
 use burn_flex::FlexTensor;
-use kernels::{Attention, Layout, TokenStats, attention::Forward};
+use kernels::{
+    Attention, Layout, TokenStats,
+    attention::Forward,
+    meter::{Part, measured},
+};
 
 use super::{Fused, Gradients};
 use crate::ops::AttentionOptions;
@@ -39,10 +43,16 @@ fn sizes(q: &Shape, k: &Shape, options: AttentionOptions) -> Attention {
     Attention { heads: q[1], kv_heads: k[1], size: q[2], scale: options.scale, window: options.window }
 }
 
+/// Operations of one of attention's products, of which there are two on the way there and five on the way back.
+fn products(layout: &Layout, sizes: &Attention) -> u64 {
+    (2 * layout.pairs(sizes.window) * sizes.heads * sizes.size) as u64
+}
+
 impl Fused for Flex {
     fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f64) -> FlexTensor {
         let shape = x.shape();
-        tensor(kernels::rms_norm(Values::of(x).slice(), Values::of(weight).slice(), eps), shape)
+        let (x, weight) = (Values::of(x), Values::of(weight));
+        tensor(measured(Part::Norms, 0, || kernels::rms_norm(x.slice(), weight.slice(), eps)), shape)
     }
 
     fn rope(mut x: FlexTensor, cos: FlexTensor, sin: FlexTensor, inverse: bool) -> FlexTensor {
@@ -54,11 +64,16 @@ impl Fused for Flex {
             && let Some(values) = x.try_storage_mut::<f32>()
             && values.len() == shape.num_elements()
         {
-            kernels::rope_in_place(values, cos.slice(), sin.slice(), shape[1], half, inverse);
+            measured(Part::Elementwise, 0, || {
+                kernels::rope_in_place(values, cos.slice(), sin.slice(), shape[1], half, inverse);
+            });
             return x;
         }
         let x = Values::of(x);
-        tensor(kernels::rope(x.slice(), cos.slice(), sin.slice(), shape[1], half, inverse), shape)
+        let turned = measured(Part::Elementwise, 0, || {
+            kernels::rope(x.slice(), cos.slice(), sin.slice(), shape[1], half, inverse)
+        });
+        tensor(turned, shape)
     }
 
     fn swiglu(mut gate: FlexTensor, up: FlexTensor) -> FlexTensor {
@@ -68,10 +83,12 @@ impl Fused for Flex {
             && let Some(values) = gate.try_storage_mut::<f32>()
             && values.len() == shape.num_elements()
         {
-            kernels::swiglu_in_place(values, Values::of(up).slice());
+            let up = Values::of(up);
+            measured(Part::Elementwise, 0, || kernels::swiglu_in_place(values, up.slice()));
             return gate;
         }
-        tensor(kernels::swiglu(Values::of(gate).slice(), Values::of(up).slice()), shape)
+        let (gate, up) = (Values::of(gate), Values::of(up));
+        tensor(measured(Part::Elementwise, 0, || kernels::swiglu(gate.slice(), up.slice())), shape)
     }
 
     fn projection(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
@@ -132,14 +149,18 @@ impl Gradients for Flex {
     ) -> (FlexTensor, FlexTensor) {
         let (shape, width) = (x.shape(), weight.shape());
         let (x, weight, grad) = (Values::of(x), Values::of(weight), Values::of(grad));
-        let (dx, dw) = kernels::rms_norm_backward(x.slice(), weight.slice(), grad.slice(), eps);
+        let (dx, dw) = measured(Part::Norms, 0, || {
+            kernels::rms_norm_backward(x.slice(), weight.slice(), grad.slice(), eps)
+        });
         (tensor(dx, shape), tensor(dw, width))
     }
 
     fn swiglu_backward(gate: FlexTensor, up: FlexTensor, grad: FlexTensor) -> (FlexTensor, FlexTensor) {
         let shape = gate.shape();
         let (gate, up, grad) = (Values::of(gate), Values::of(up), Values::of(grad));
-        let (d_gate, d_up) = kernels::swiglu_backward(gate.slice(), up.slice(), grad.slice());
+        let (d_gate, d_up) = measured(Part::Elementwise, 0, || {
+            kernels::swiglu_backward(gate.slice(), up.slice(), grad.slice())
+        });
         (tensor(d_gate, shape.clone()), tensor(d_up, shape))
     }
 
@@ -170,8 +191,9 @@ impl Gradients for Flex {
         let shape = q.shape();
         let sizes = sizes(&shape, &k.shape(), options);
         let (q, k, v) = (Values::of(q), Values::of(k), Values::of(v));
-        let Forward { out, lse } =
-            kernels::attention::forward(q.slice(), k.slice(), v.slice(), layout, &sizes);
+        let Forward { out, lse } = measured(Part::Attention, 2 * products(layout, &sizes), || {
+            kernels::attention::forward(q.slice(), k.slice(), v.slice(), layout, &sizes)
+        });
         let of_rows = [shape[0], shape[1]];
         (tensor(out, shape), tensor(lse, of_rows))
     }
@@ -187,13 +209,10 @@ impl Gradients for Flex {
         let sizes = sizes(&of_q, &of_k, options);
         let [q, k, v, out, lse, grad] = [q, k, v, out, lse, grad].map(Values::of);
         let result = (out.slice(), lse.slice());
-        let gradients = kernels::attention::backward(
-            [q.slice(), k.slice(), v.slice()],
-            result,
-            grad.slice(),
-            layout,
-            &sizes,
-        );
+        let inputs = [q.slice(), k.slice(), v.slice()];
+        let gradients = measured(Part::Attention, 5 * products(layout, &sizes), || {
+            kernels::attention::backward(inputs, result, grad.slice(), layout, &sizes)
+        });
         [tensor(gradients.q, of_q), tensor(gradients.k, of_k.clone()), tensor(gradients.v, of_k)]
     }
 
