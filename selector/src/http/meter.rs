@@ -36,6 +36,10 @@ pub(super) fn describe() {
         Unit::Count,
         "outcomes reported, by whether the issue was resolved"
     );
+    // From 0 on: to Prometheus a counter that appears with 1 has not grown.
+    for reason in ["unavailable", "refused", "untrained", "late", "partly"] {
+        counter!("selector_degraded_total", "evidence" => "verifier", "reason" => reason).increment(0);
+    }
 }
 
 /// What there is to count of a selection, once it is stored.

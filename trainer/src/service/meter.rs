@@ -47,7 +47,27 @@ pub(super) fn describe() {
     for (name, help) in counts {
         describe_counter!(name, Unit::Count, help);
     }
+    // From 0 on: to Prometheus a counter that appears with 1 has not grown, and nobody would be told of it.
+    for outcome in ["done", "failed", "dead", "retried", "cancelled", "given_back", "lost"] {
+        counter!("trainer_attempts_total", "outcome" => outcome).increment(0);
+    }
+    for kind in ALARMS {
+        counter!("trainer_alarms_total", "kind" => word(kind)).increment(0);
+    }
+    for outcome in ["promoted", "failed"] {
+        counter!("trainer_promotions_total", "outcome" => outcome).increment(0);
+    }
+    counter!("trainer_checkpoints_total").increment(0);
 }
+
+const ALARMS: [AlarmKind; 6] = [
+    AlarmKind::EntropyCollapse,
+    AlarmKind::ChosenFalling,
+    AlarmKind::Saturated,
+    AlarmKind::ZeroGradient,
+    AlarmKind::ReferenceMismatch,
+    AlarmKind::LengthBias,
+];
 
 /// The queue, as the database has it.
 pub(super) fn waiting(jobs: WaitingJobs) {
