@@ -27,7 +27,7 @@ PROGRAM, FOLDER = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
 SECONDS = int(sys.argv[sys.argv.index("--seconds") + 1]) if "--seconds" in sys.argv else 60
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/entropo.json").read_text())
 # What does not happen in a minute of good health: the query must be right, but may have nothing to show.
-QUIET = re.compile(r"http_requests_shed_total|trainer_alarms_total|outgoing_retries_total")
+QUIET = re.compile(r"http_requests_shed_total|trainer_alarms_total|trainer_promotions_total|outgoing_retries_total")
 
 processes = []
 
