@@ -3,8 +3,8 @@
 # full disk, overload, slow connections, SIGTERM. Prints a table; exit code 1 when something did not hold. docs/chaos.md
 # says more.
 #
-#   tests/chaos.sh                         everything but the soak: some 15 minutes on a quiet machine
-#   tests/chaos.sh --quick                 fewer faults: some 3 minutes; nothing fails for being slow
+#   tests/chaos.sh                         everything but the soak: some 20 minutes
+#   tests/chaos.sh --quick                 fewer faults: some 4 minutes; nothing fails for being slow
 #   tests/chaos.sh kills --kills 500       one scenario; `--help` lists them
 #   tests/chaos.sh soak --minutes 30       a long run at 70 % load
 #

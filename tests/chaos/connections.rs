@@ -30,6 +30,7 @@ pub(crate) async fn run(context: &Context, table: &mut Table) -> Result<()> {
     let recipe = Recipe::new(&context.program, &folder, "selector", "selector", &database, &settings)?;
     let mut service = recipe.start().await?;
     let calm = service.memory().map_or(f64::NAN, |(now, _)| now);
+    let files = service.files().unwrap_or(0);
     for (name, kind) in [
         ("half-open: nothing sent", Kind::Silent),
         ("half a head, a byte a second", Kind::SlowHead),
@@ -40,6 +41,7 @@ pub(crate) async fn run(context: &Context, table: &mut Table) -> Result<()> {
     }
     bombs(context, table, &service).await?;
     malformed(table, &service).await?;
+    given_back(table, &service, files).await;
     // Ends in time with a crowd of all kinds before it.
     let crowd = Crowd::gather(service.addr, context.connections / 2, Kind::SlowBody).await;
     let asked = Instant::now();
@@ -95,8 +97,8 @@ impl Crowd {
                         slow(stream, kind).await;
                         open.fetch_sub(1, Ordering::Relaxed);
                     }
-                    // A client that is thrown out comes back, but not at once.
-                    tokio::time::sleep(Duration::from_millis(500 + (number as u64 * 7) % 1000)).await;
+                    // A client that is put out comes back, but not at once.
+                    tokio::time::sleep(Duration::from_millis(5000 + (number as u64 * 7919) % 10_000)).await;
                 }
             }));
             if number % 100 == 99 {
@@ -234,6 +236,25 @@ async fn crowd(
         Bound::Must(peak <= MEMORY),
     );
     Ok(())
+}
+
+/// Files of connections that are gone are closed, in the end.
+async fn given_back(table: &mut Table, service: &Service, before: usize) {
+    // A few connections to the database more than at first.
+    let most = before + 24;
+    let start = Instant::now();
+    let mut files = service.files().unwrap_or(usize::MAX);
+    while files > most && start.elapsed() < Duration::from_secs(40) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        files = service.files().unwrap_or(usize::MAX);
+    }
+    table.row(
+        "connections",
+        "open files when all are gone",
+        format!("{files} after {:.0} s ({before} at first)", start.elapsed().as_secs_f64()),
+        format!("≤ {most}"),
+        Bound::Must(files <= most),
+    );
 }
 
 async fn bombs(context: &Context, table: &mut Table, service: &Service) -> Result<()> {

@@ -79,6 +79,8 @@ pub(crate) async fn run(context: &Context, table: &mut Table) -> Result<()> {
     tokio::task::block_in_place(|| postgres.stop())?;
     let away = Instant::now();
     tokio::time::sleep(context.outage).await;
+    // It answers before it is said to have started.
+    let returns = Instant::now();
     tokio::task::block_in_place(|| postgres.start())?;
     let back = Instant::now();
     tokio::time::sleep(RECOVERY + Duration::from_secs(2)).await;
@@ -95,7 +97,7 @@ pub(crate) async fn run(context: &Context, table: &mut Table) -> Result<()> {
         client.await?;
     }
     for ((name, _, _), watcher) in looks.iter().zip(watchers) {
-        judge(table, name, &watcher.await?, (away, back, last_cut), context.outage);
+        judge(table, name, &watcher.await?, (away, returns, back, last_cut), context.outage);
     }
     let audit = ledger.audit().await?;
     table.row(
@@ -153,13 +155,19 @@ async fn watch(name: String, addr: SocketAddr, path: Option<String>, over: Arc<A
     looks
 }
 
-fn judge(table: &mut Table, name: &str, looks: &[Look], when: (Instant, Instant, Instant), outage: Duration) {
-    let (away, back, last_cut) = when;
+fn judge(
+    table: &mut Table,
+    name: &str,
+    looks: &[Look],
+    when: (Instant, Instant, Instant, Instant),
+    outage: Duration,
+) {
+    let (away, returns, back, last_cut) = when;
     let health = name.contains('z');
     let alive = name.ends_with("/livez");
     // From well within the outage to its end; before, some requests were under way.
     let within: Vec<&Look> =
-        looks.iter().filter(|look| look.at > away && look.at + look.took < back).collect();
+        looks.iter().filter(|look| look.at > away && look.at + look.took < returns).collect();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for look in &within {
         let text = match look.seen {
