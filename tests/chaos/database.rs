@@ -218,6 +218,10 @@ fn judge(
             recovered.as_secs_f64()
         ),
         format!("≤ {} s, none odd", RECOVERY.as_secs()),
-        Bound::Must(recovered + Duration::from_millis(300) < RECOVERY && stays && odd == 0),
+        if stays && odd == 0 {
+            Bound::Timed(recovered + Duration::from_millis(300) < RECOVERY)
+        } else {
+            Bound::Must(false)
+        },
     );
 }
