@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod observe;
 pub mod outgoing;
 pub mod problem;
+mod rate;
 mod seats;
 pub mod serve;
 pub mod stack;

@@ -25,6 +25,10 @@ use crate::{
     wire::Wire,
 };
 
+/// Largest request head in bytes; also what is read of a body at a time.
+const HEAD_BYTES: usize = 128 << 10;
+/// Most headers of a request; with more it is refused with 431.
+const HEADERS: usize = 100;
 /// After a stop signal, how long a connection without a request may stay: enough for a head that is on its way.
 const IDLE_GRACE: Duration = Duration::from_millis(200);
 
@@ -122,6 +126,7 @@ async fn connection(
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(times.head);
+    builder.max_buf_size(HEAD_BYTES).max_headers(HEADERS);
     let stream = Wire::new(stream, Arc::clone(seat), times.write);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
 

@@ -24,6 +24,7 @@ use crate::{
     metrics,
     observe::observe,
     problem::{Kind, Problem, ProblemResponses},
+    rate::{Rates, limit_rate},
 };
 
 /// What a service hands to the edge.
@@ -55,10 +56,13 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
     service_api.merge(api);
     ProblemResponses::add_schemas(&mut service_api);
     let local_only = edge.loopback && !edge.auth.is_required();
+    let rates = Rates::new(edge.limits.requests_per_second);
     let admission = Admission::new(edge.limits);
 
     let guarded = service
         .merge(metrics::routes())
+        // Each token has its share, where one is configured.
+        .layer(from_fn_with_state(rates, limit_rate))
         // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
         .layer(from_fn_with_state(edge.auth, authorize))
         // Takes a place among the running requests, or sheds the request; ends it at its deadline.

@@ -25,7 +25,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use server::{
     Edge, Json, Path, Problem, Query, Secret, Span,
-    auth::{Authenticator, Scope, Token, TokenHash, TokenRecord, TokenStore},
+    auth::{Authenticator, Caller, Scope, Token, TokenHash, TokenRecord, TokenStore},
     config::Limits,
     health::Probe,
     idempotency::{Claim, Claimed, Held, IdempotencyStore, StoredResponse, idempotent},
@@ -298,6 +298,68 @@ async fn tokens_are_asked_for_and_their_scopes_hold() {
     for open in ["/livez", "/readyz", "/startupz", "/openapi.json", "/docs"] {
         assert_eq!(send(&app, fetch(open)).await.status(), 200, "{open}");
     }
+}
+
+#[tokio::test]
+async fn a_rotated_token_has_two_secrets_and_each_opens_its_tenant_only() {
+    let [now, before, strange] = [(); 3].map(|()| Token::generate().unwrap());
+    let record = TokenRecord {
+        id: "t".into(),
+        name: "t".into(),
+        tenant: "acme".parse().unwrap(),
+        hash: now.hash,
+        previous: Some(before.hash),
+        scope: Scope::Admin,
+        expired: false,
+    };
+    let tokens = [&now, &before, &strange].map(|token| (*token.hash.as_bytes(), record.clone()));
+    let auth = Authenticator::required(&Secret::new("root"), Some(Arc::new(Tokens(tokens.into()))));
+    let app = Router::new().route("/who", get(async |caller: Caller| caller.tenant.to_string()));
+    let app = stack(OpenApiRouter::from(app), Edge { auth, loopback: false, ..edge() });
+    let ask = async |token: &str, tenant: Option<&str>| {
+        let mut request = fetch("/who");
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        if let Some(tenant) = tenant {
+            request.headers_mut().insert("entropo-tenant", tenant.parse().unwrap());
+        }
+        let response = send(&app, request).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    for token in [&now, &before] {
+        assert_eq!(ask(token.secret.expose(), None).await, (200, "acme".to_owned()));
+        assert_eq!(ask(token.secret.expose(), Some("acme")).await, (200, "acme".to_owned()));
+        assert_eq!(
+            ask(token.secret.expose(), Some("other")).await.0,
+            403,
+            "an administrator, of another tenant"
+        );
+    }
+    // The store found the record by a hash that it does not have: whoever holds that secret stays outside.
+    assert_eq!(ask(strange.secret.expose(), None).await.0, 401);
+    assert_eq!(ask("root", None).await, (200, "default".to_owned()));
+    assert_eq!(ask("root", Some("acme")).await, (200, "acme".to_owned()));
+    assert_eq!(ask("root", Some("../acme")).await.0, 422);
+}
+
+#[tokio::test]
+async fn a_token_that_sends_too_much_is_told_to_wait() {
+    let limits = Limits { requests_per_second: 3, ..Limits::default() };
+    let app = stack(OpenApiRouter::from(service()), Edge { limits, ..edge() });
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let response = send(&app, fetch("/page")).await;
+        let wait = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        seen.push((response.status().as_u16(), wait));
+    }
+    assert_eq!(seen.iter().filter(|(status, _)| *status == 200).count(), 3, "{seen:?}");
+    assert!(
+        seen.iter().all(|(status, wait)| *status == 200 || (*status == 429 && wait.is_some())),
+        "{seen:?}"
+    );
+    // Whether the service lives is asked without a place in the row.
+    assert_eq!(send(&app, fetch("/livez")).await.status(), 200);
 }
 
 #[derive(Default)]

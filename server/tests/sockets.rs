@@ -179,6 +179,24 @@ async fn a_slow_body_takes_nobody_s_place() {
 }
 
 #[tokio::test]
+async fn heads_that_are_too_large_are_refused() {
+    let running = Running::start(limits()).await;
+    let many = "X-A: b\r\n".repeat(200);
+    let text =
+        rest(running.connect(&format!("GET /quick HTTP/1.1\r\nHost: localhost\r\n{many}\r\n")).await).await;
+    assert!(text.starts_with("HTTP/1.1 431 "), "{text}");
+    let long = "x".repeat(300 << 10);
+    let mut stream = TcpStream::connect(running.addr).await.unwrap();
+    // It may be closed before all of it is sent.
+    let _ = stream
+        .write_all(format!("GET /quick HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n").as_bytes())
+        .await;
+    let text = rest(stream).await;
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 431 "), "{text}");
+    running.stopped().await;
+}
+
+#[tokio::test]
 async fn a_crowd_that_says_nothing_puts_out_its_own() {
     let patient = Limits { header_timeout: Span::secs(3600), connections: 3, ..Limits::default() };
     let running = Running::start(patient).await;
@@ -194,5 +212,21 @@ async fn a_crowd_that_says_nothing_puts_out_its_own() {
     let mut text = String::new();
     works.read_to_string(&mut text).await.unwrap();
     assert!(text.ends_with("worked"), "{text}");
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn deeply_nested_json_is_refused_and_nothing_falls_over() {
+    let running = Running::start(limits()).await;
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let body = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+        let head = format!(
+            "POST /json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let text = rest(running.connect(&head).await).await;
+        assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("recursion limit"), "{text}");
+    }
     running.stopped().await;
 }

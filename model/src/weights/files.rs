@@ -95,17 +95,29 @@ impl Checkpoint {
     }
 }
 
+/// Endings of files that hold pickled Python objects.
+const PICKLED: [&str; 7] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle", "joblib"];
+
 fn nothing_found(dir: &Path) -> String {
-    let old = [
-        "pytorch_model.bin",
-        "pytorch_model.bin.index.json",
-        "consolidated.00.pth",
-        "adapter_model.safetensors",
-    ];
-    match old.iter().find(|name| dir.join(name).is_file()) {
-        Some(name) => {
-            format!("{name} is not read; convert the weights to safetensors (save_pretrained does)")
-        }
+    if dir.join("adapter_model.safetensors").is_file() {
+        return "adapter_model.safetensors is an adapter; merge it into its model first (`entropo merge`)"
+            .to_owned();
+    }
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut pickled: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| {
+            let (_, ending) = name.rsplit_once('.').unwrap_or_default();
+            PICKLED.iter().any(|pickled| ending.eq_ignore_ascii_case(pickled))
+                || name == "pytorch_model.bin.index.json"
+        })
+        .collect();
+    pickled.sort_unstable();
+    match pickled.first() {
+        Some(name) => format!(
+            "{name} is not read, because loading pickled weights runs whatever code is in them; convert the weights to \
+             safetensors (save_pretrained does)"
+        ),
         None => format!("neither {SINGLE} nor {INDEX} is there"),
     }
 }
@@ -219,6 +231,17 @@ mod tests {
             "[]",
         ] {
             assert!(parts(&file(bad, 8)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pickled_weights_are_refused_by_name_with_the_way_out() {
+        for name in ["pytorch_model.bin", "model.PT", "weights.ckpt", "consolidated.00.pth", "a.pkl"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            fs::write(folder.path().join("config.json"), "{}").expect("written");
+            fs::write(folder.path().join(name), b"\x80\x04.").expect("written");
+            let error = Checkpoint::open(folder.path()).expect_err(name).to_string();
+            assert!(error.contains(name) && error.contains("convert the weights to safetensors"), "{error}");
         }
     }
 

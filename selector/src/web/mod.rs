@@ -10,6 +10,8 @@ mod bars;
 mod data;
 mod diff;
 mod highlight;
+#[cfg(test)]
+mod hostile_tests;
 mod links;
 mod list_view;
 mod load;

@@ -111,6 +111,8 @@ pub struct Limits {
     pub bodies_in_memory: ByteSize,
     /// Requests handled at a time; beyond it requests are shed with 503.
     pub concurrency: usize,
+    /// Requests that one token may send in a second, and at once after a pause; 0 for no limit.
+    pub requests_per_second: u32,
     /// Open connections; beyond it new ones wait to be accepted.
     pub connections: usize,
     /// Time for a whole request head, counted from the moment the server waits for one.
@@ -130,6 +132,7 @@ impl Default for Limits {
             decoded_body: ByteSize::mib(128),
             bodies_in_memory: ByteSize::mib(512),
             concurrency: 256,
+            requests_per_second: 0,
             connections: 1024,
             header_timeout: Span::secs(10),
             body_timeout: Span::secs(10),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod admin;
+mod adversarial;
 mod collector;
 mod data;
 mod demo;
@@ -15,6 +16,7 @@ mod select;
 mod service;
 mod shared_data;
 mod support;
+mod tenants;
 mod traces;
 mod training;
 mod verifier;
