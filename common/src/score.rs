@@ -105,15 +105,61 @@ pub struct ScoredBy {
     pub calibrated: bool,
 }
 
-/// Why selection leaves a score aside: see [`ScoredBy::counts_for_patches`].
-pub const BARE_PATCH: &str =
+/// Why selection leaves the score of a bare patch by a model of facts aside.
+const BARE_PATCH: &str =
     "it has no conversation, and of a bare patch the ranker knows more than the built-in verifier";
 
+/// Why it leaves those of an issue in another language aside.
+const OTHER_LANGUAGE: &str = "few of the issue's patches change Python, and the built-in verifier has learned too little of other languages";
+
+/// What selection leaves aside of what a model of facts (layout `features-v1`) says of the candidates of an issue.
+///
+/// Measured on labelled pools (`docs/linear.md`): of bare patches it takes from the ranker, which sees each patch against
+/// its pool; of Java, of which few labelled runs exist, its scores are no better than chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BeyondFacts {
+    other_language: bool,
+}
+
+impl BeyondFacts {
+    /// Looks at all candidates of an issue: a single run in another language may well write a script in Python.
+    pub fn of<'a>(candidates: impl IntoIterator<Item = &'a Candidate>) -> Self {
+        let (mut python, mut all) = (0, 0);
+        for candidate in candidates {
+            let mut named = candidate.trajectory.patch_text().lines().filter_map(changed_path).peekable();
+            if named.peek().is_some() {
+                all += 1;
+                python += usize::from(named.any(is_python));
+            }
+        }
+        Self { other_language: all > 0 && 2 * python < all }
+    }
+
+    /// Why the score of one of them is left aside, if it is.
+    pub fn reason(self, candidate: &Candidate) -> Option<&'static str> {
+        if candidate.trajectory.turns.is_empty() {
+            return Some(BARE_PATCH);
+        }
+        self.other_language.then_some(OTHER_LANGUAGE)
+    }
+}
+
+/// The path in a line that names a file before or after its change.
+fn changed_path(line: &str) -> Option<&str> {
+    let path = line.strip_prefix("+++ ").or_else(|| line.strip_prefix("--- "))?;
+    let path = path.split('\t').next().unwrap_or(path).trim_end().trim_matches('"');
+    (path != "/dev/null").then_some(path)
+}
+
+fn is_python(path: &str) -> bool {
+    let ending = path.rsplit('.').next().unwrap_or_default();
+    ["py", "pyi", "pyx"].contains(&ending)
+}
+
 impl ScoredBy {
-    /// Whether its scores of bare patches are of use to selection. Those of a linear model of facts are not: measured on
-    /// labelled pools, they take from the ranker, which sees each patch against its pool (`docs/linear.md`).
-    pub fn counts_for_patches(&self) -> bool {
-        self.layout != "features-v1"
+    /// Whether it is a model of facts, of which [`BeyondFacts`] holds.
+    pub fn is_of_facts(&self) -> bool {
+        self.layout == "features-v1"
     }
 
     /// Name and revision in one word, as selections keep it: `linear@4f0c…`.
@@ -209,6 +255,30 @@ mod tests {
         assert_eq!(written["candidates"][0]["candidate_id"], "a");
         assert_eq!(written["options"]["priority"], "interactive");
         assert!(written.get("model").is_none() && written["options"].get("max_tokens").is_none());
+    }
+
+    #[test]
+    fn what_a_model_of_facts_knows_nothing_of_is_left_aside() {
+        let run = |turns: usize, patch: Option<&str>| Candidate {
+            candidate_id: "a".into(),
+            trajectory: crate::Trajectory {
+                turns: vec![crate::Turn::default(); turns],
+                patch: patch.map(str::to_owned),
+                ..crate::Trajectory::default()
+            },
+        };
+        let java = "--- a/src/A.java\n+++ b/src/A.java\n@@ -1 +1 @@\n-a\n+b\n";
+        let new =
+            "diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/pkg/new.py\n@@ -0,0 +1 @@\n+x\n";
+        let both = format!("{java}--- \"a/na\\303\\257f.pyx\"\t2026-01-01\n+++ /dev/null\n");
+        let of = |patches: &[Option<&str>]| {
+            BeyondFacts::of(&patches.iter().map(|patch| run(1, *patch)).collect::<Vec<_>>())
+        };
+        let python = of(&[Some(new), Some(java), Some(&both)]);
+        assert_eq!([0, 1].map(|turns| python.reason(&run(turns, Some(java)))), [None, Some(BARE_PATCH)]);
+        let other = of(&[Some(java), Some(java), Some(new), None, Some("")]);
+        assert_eq!(other.reason(&run(1, Some(new))), Some(OTHER_LANGUAGE));
+        assert_eq!(of(&[None, Some("")]).reason(&run(1, None)), None, "nothing tells of a language");
     }
 
     #[test]

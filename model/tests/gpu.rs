@@ -21,7 +21,8 @@ struct Collect<'a> {
 impl ModuleVisitor for Collect<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let gradient = param.val().grad(self.gradients).expect("every parameter has a gradient");
-        self.found.push(gradient.into_data().convert::<f32>().to_vec().expect("single precision"));
+        self.found
+            .push(gradient.into_data().convert::<f32>().try_into_vec::<f32>().expect("single precision"));
     }
 }
 
@@ -29,7 +30,7 @@ impl ModuleVisitor for Collect<'_> {
 fn run(folder: &Path, device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     let model =
         LanguageModel::load(folder, &device.clone().autodiff(), &LoadOptions::default()).expect("loads");
-    let vocabulary = u32::try_from(model.config().vocab_size).expect("small");
+    let vocabulary = u32::try_from(model.config().vocabulary).expect("small");
     let tokens: Vec<u32> = (0..40_u32).map(|place| (place * 37 + 11) % vocabulary).collect();
     let layout = Arc::new(Layout::shared(12, &[17, 11]).expect("not empty"));
     let hidden = model.hidden(&tokens, &layout).expect("valid tokens");
@@ -42,7 +43,7 @@ fn run(folder: &Path, device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     let gradients = loss.backward();
     let mut collect = Collect { gradients: &gradients, found: Vec::new() };
     model.network().visit(&mut collect);
-    (logp.into_data().convert::<f32>().to_vec().expect("single precision"), collect.found)
+    (logp.into_data().convert::<f32>().try_into_vec::<f32>().expect("single precision"), collect.found)
 }
 
 fn furthest(left: &[f32], right: &[f32]) -> f32 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::score::BARE_PATCH;
+use common::score::BeyondFacts;
 use common::{Candidate, VerifierScore};
 use rayon::prelude::*;
 use selector::http::{ScoreRequest, Scorer, ScorerError, Scores};
@@ -92,10 +92,11 @@ fn prepare(model: &dyn Backend, request: &ScoreRequest) -> Vec<Result<Arc<Prepar
     let options = PrepareOptions { max_tokens: None, condense: true };
     let example =
         |candidate: &Arc<Candidate>| Example { issue: Arc::clone(&issue), candidate: Arc::clone(candidate) };
-    let counts = model.info().layout != Layout::FeaturesV1;
+    let beyond = (model.info().layout == Layout::FeaturesV1)
+        .then(|| BeyondFacts::of(request.candidates.iter().map(AsRef::as_ref)));
     let prepare = |candidate: &Arc<Candidate>| {
-        if !counts && candidate.trajectory.turns.is_empty() {
-            return Err(BARE_PATCH.to_owned());
+        if let Some(reason) = beyond.and_then(|beyond| beyond.reason(candidate)) {
+            return Err(reason.to_owned());
         }
         let prepared = model.prepare(&example(candidate), options);
         prepared.map(Arc::new).map_err(|error| error.to_string())

@@ -6,13 +6,20 @@ mod settings;
 
 pub use settings::VerifierSettings;
 
-use std::{collections::BTreeSet, io, ops::Range, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use common::{
     Candidate,
     formats::parse_json,
-    score::{BARE_PATCH, ScoreOptions, ScoreRequest as Body, ScoreResponse},
+    score::{BeyondFacts, ScoreOptions, ScoreRequest as Body, ScoreResponse},
 };
 use futures_util::future::{self, BoxFuture, join_all};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -133,7 +140,7 @@ impl Scorer for HttpScorer {
         {
             headers.insert(TENANT, name);
         }
-        let asked = Asked { request: &request, written: &written, headers };
+        let asked = Asked { request: &request, written: &written, headers, beyond: beyond(&request) };
         let chunks = &written.chunks;
         let answers = join_all(chunks.runs.iter().map(|run| self.ask(&asked, run.clone()))).await;
         let mut all = Joined::default();
@@ -161,6 +168,7 @@ struct Asked<'a> {
     request: &'a ScoreRequest,
     written: &'a Written,
     headers: HeaderMap,
+    beyond: BeyondFacts,
 }
 
 impl HttpScorer {
@@ -175,7 +183,7 @@ impl HttpScorer {
             match self.post(asked, run.clone()).await {
                 Ok(reply) => {
                     let candidates = &asked.request.candidates[run];
-                    read(&reply, candidates)
+                    read(&reply, candidates, asked.beyond)
                 }
                 Err(error) if run.len() > 1 && is_of_content(&error) => {
                     let middle = run.start + run.len() / 2;
@@ -200,21 +208,29 @@ impl HttpScorer {
 
 /// The answer of a verifier in this process, joined to the candidates of a request as one over HTTP is.
 pub fn join_scores(request: &ScoreRequest, answer: ScoreResponse) -> Result<Scores, ScorerError> {
-    Ok(join_to(&request.candidates, answer)?.into_scores(request.candidates.len()))
+    let beyond = beyond(request);
+    Ok(join_to(&request.candidates, answer, beyond)?.into_scores(request.candidates.len()))
 }
 
-/// Joins an answer to candidates; scores of bare patches are left aside where they are of no use.
-fn join_to(candidates: &[Arc<Candidate>], mut answer: ScoreResponse) -> Result<Joined, ScorerError> {
+fn beyond(request: &ScoreRequest) -> BeyondFacts {
+    BeyondFacts::of(request.candidates.iter().map(AsRef::as_ref))
+}
+
+/// Joins an answer to candidates, some of all of the issue; scores that are of no use are left aside.
+fn join_to(
+    candidates: &[Arc<Candidate>],
+    mut answer: ScoreResponse,
+    beyond: BeyondFacts,
+) -> Result<Joined, ScorerError> {
     let wanted: BTreeSet<&str> = candidates.iter().map(|one| one.candidate_id.as_str()).collect();
-    if !answer.model.counts_for_patches() {
-        let bare: BTreeSet<&str> = candidates
-            .iter()
-            .filter(|one| one.trajectory.turns.is_empty())
-            .map(|one| one.candidate_id.as_str())
-            .collect();
-        for entry in answer.scores.iter_mut().filter(|entry| bare.contains(entry.candidate_id.as_str())) {
-            (entry.probability, entry.logit) = (None, None);
-            entry.reason = Some(BARE_PATCH.to_owned());
+    if answer.model.is_of_facts() {
+        let reasons = candidates.iter().map(|one| (one.candidate_id.as_str(), beyond.reason(one)));
+        let aside: BTreeMap<&str, Option<&str>> = reasons.collect();
+        for entry in &mut answer.scores {
+            if let Some(&Some(reason)) = aside.get(entry.candidate_id.as_str()) {
+                (entry.probability, entry.logit) = (None, None);
+                entry.reason = Some(reason.to_owned());
+            }
         }
     }
     join::join(&wanted, answer)
@@ -234,13 +250,13 @@ fn refused(error: ScorerError, count: usize) -> Result<Joined, ScorerError> {
     Ok(joined)
 }
 
-fn read(reply: &Reply, candidates: &[Arc<Candidate>]) -> Result<Joined, ScorerError> {
+fn read(reply: &Reply, candidates: &[Arc<Candidate>], beyond: BeyondFacts) -> Result<Joined, ScorerError> {
     let wrong = |error: serde_json::Error| {
         ScorerError::Unavailable(format!("its answer is no list of scores: {error}"))
     };
     // Python's NaN is read as null: no score.
     let answer = parse_json(&reply.body).map_err(wrong)?;
-    join_to(candidates, serde_json::from_value(answer).map_err(wrong)?)
+    join_to(candidates, serde_json::from_value(answer).map_err(wrong)?, beyond)
 }
 
 fn failed(error: &CallError) -> ScorerError {

@@ -87,6 +87,8 @@ pub(super) fn cut(rules: EncodeRules, mut tokens: Tokens) -> Tokens {
         turn_ends.extend(inside.map(|end| end - range.start + before));
         before += range.len();
     }
+    // Of a turn whose last token alone is left behind the gap nothing is there to be judged.
+    turn_ends.retain(|&end| trained[end]);
     tokens.prompt = tokens.prompt.min(keep[0].len());
     if rules.over_long == OverLong::CutRight {
         let ids = tokens.ids[limit..].iter().copied();

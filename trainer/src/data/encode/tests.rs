@@ -247,6 +247,27 @@ fn cutting_keeps_what_it_says() {
 }
 
 #[test]
+fn a_turn_of_which_only_the_end_is_left_is_not_judged() {
+    let conversation =
+        [say("user", "look"), say("assistant", &"a".repeat(100)), say("assistant", &"b".repeat(40))];
+    let (prompt, completion) = conversation.split_at(1);
+    let content = Content::Demonstration {
+        prompt: Text::Messages(prompt.to_vec()),
+        completion: Text::Messages(completion.to_vec()),
+    };
+    let whole = encoder(EncodeRules::default()).encode(&row(content.clone())).expect("encodes");
+    let Encoded::Demonstration { tokens: whole } = whole else { panic!("a demonstration") };
+    // The end of the first turn is the first token of the tail.
+    let max_tokens = 2 * (whole.ids.len() - whole.turn_ends[0]);
+    assert!(max_tokens < whole.ids.len());
+    let rules = EncodeRules { max_tokens, over_long: OverLong::HeadTail, ..EncodeRules::default() };
+    let cut = encoder(rules).encode(&row(content)).expect("encodes");
+    let Encoded::Demonstration { tokens: cut } = cut else { panic!("a demonstration") };
+    assert!(!cut.trained[max_tokens / 2]);
+    assert_eq!(cut.turn_ends, [max_tokens - (whole.ids.len() - whole.turn_ends[1])]);
+}
+
+#[test]
 fn plain_texts_end_with_the_end_of_sequence() {
     let tokenizer = tokenizer();
     let content =
