@@ -275,7 +275,7 @@ mod tests {
             BeyondFacts::of(&patches.iter().map(|patch| run(1, *patch)).collect::<Vec<_>>())
         };
         let python = of(&[Some(new), Some(java), Some(&both)]);
-        assert_eq!([0, 1].map(|turns| python.reason(&run(turns, Some(java)))), [None, Some(BARE_PATCH)]);
+        assert_eq!([0, 1].map(|turns| python.reason(&run(turns, Some(java)))), [Some(BARE_PATCH), None]);
         let other = of(&[Some(java), Some(java), Some(new), None, Some("")]);
         assert_eq!(other.reason(&run(1, Some(new))), Some(OTHER_LANGUAGE));
         assert_eq!(of(&[None, Some("")]).reason(&run(1, None)), None, "nothing tells of a language");

@@ -1,6 +1,7 @@
 //! Scores for labelled pools, to measure and to fit with.
 
 use anyhow::{Context, Result};
+use common::score::BeyondFacts;
 use common::{Candidate, VerifierScore};
 use rayon::prelude::*;
 use selector::eval::LabelledPool;
@@ -81,6 +82,8 @@ fn of_issue(model: &Linear, issue: &Issue) -> Result<Vec<VerifierScore>> {
             revision: model.info().revision.clone(),
         })
     };
-    // Bare patches are left to the ranker, as when selecting.
-    issue.whole().filter(|candidate| !candidate.trajectory.turns.is_empty()).map(of).collect()
+    // Some are left to the ranker, as when selecting.
+    let candidates: Vec<Candidate> = issue.whole().collect();
+    let beyond = BeyondFacts::of(&candidates);
+    candidates.into_iter().filter(|candidate| beyond.reason(candidate).is_none()).map(of).collect()
 }
