@@ -12,7 +12,8 @@ struct Dialect {
     open: &'static str,
     close: &'static str,
     statements: &'static [&'static str],
-    /// Comments on lines of their own; each entry is one comment of one or more lines.
+    /// Comments on lines of their own; each entry is one comment of one or more lines, each line with its number: the
+    /// diff of files with equal lines may take code for moved.
     comments: &'static [&'static str],
     trailing: &'static str,
 }
@@ -24,8 +25,12 @@ const BRACES: &[&str] = &[
     "text_# = \"/* no comment # */\";",
     "if (check_#(a)) { leave_#(); }",
 ];
-const SLASHES: &[&str] =
-    &["// note #", "/* note # */", "/*\n * note #\n * and more of #\n */", "/**\n * note #\n */"];
+const SLASHES: &[&str] = &[
+    "// note #",
+    "/* note # */",
+    "/* of #\n * note #\n * and more of #\n * end # */",
+    "/** of #\n * note #\n * end # */",
+];
 const DIALECTS: &[Dialect] = &[
     Dialect {
         file: "pkg/x.py",
@@ -42,7 +47,7 @@ const DIALECTS: &[Dialect] = &[
         comments: &[
             "# note #",
             "\"\"\"Note about the number #.\"\"\"",
-            "\"\"\"Note about #.\n    More about it is in #.\n    \"\"\"",
+            "\"\"\"Note about #.\n    More about it is in #.\n    End of #.\"\"\"",
         ],
         trailing: "  # note #",
     },
