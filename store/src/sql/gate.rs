@@ -1,15 +1,15 @@
 //! Notices soon that PostgreSQL is away, so that nobody waits for it in vain: a pool alone tries to connect until its
 //! time is up.
 //!
-//! Whoever waits for a connection longer than usual has the server asked directly. When it does not answer, everybody
-//! is sent away at once until it does again.
+//! Whoever waits for a connection longer than usual, while nobody else gets one either, has the server asked directly.
+//! When it does not answer, everybody is sent away at once until it does again.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{
@@ -37,11 +37,15 @@ pub(crate) struct Gate {
     options: PgConnectOptions,
     away: Arc<watch::Sender<bool>>,
     asking: Arc<AtomicBool>,
+    /// When a connection was had the last time, in milliseconds after `since`.
+    had: Arc<AtomicU64>,
+    since: Instant,
 }
 
 impl Gate {
     pub(crate) fn new(pool: PgPool, options: PgConnectOptions) -> Self {
-        Self { pool, options, away: Arc::new(watch::Sender::new(false)), asking: Arc::default() }
+        let (away, asking, had) = (Arc::new(watch::Sender::new(false)), Arc::default(), Arc::default());
+        Self { pool, options, away, asking, had, since: Instant::now() }
     }
 
     /// The pool itself.
@@ -56,15 +60,33 @@ impl Gate {
             return Err(gone());
         }
         let mut acquired = std::pin::pin!(self.pool.acquire());
-        if let Ok(acquired) = timeout(USUAL, acquired.as_mut()).await {
-            return Ok(acquired?);
+        // While others get connections the pool is busy and the server there: asking it, for a connection each time,
+        // would only make it slower.
+        loop {
+            if let Ok(acquired) = timeout(USUAL, acquired.as_mut()).await {
+                return Ok(self.noted(acquired?));
+            }
+            if self.quiet() >= USUAL {
+                break;
+            }
         }
         self.ask();
         tokio::select! {
             biased;
-            acquired = acquired => Ok(acquired?),
+            acquired = acquired => Ok(self.noted(acquired?)),
             _ = away.wait_for(|away| *away) => Err(gone()),
         }
+    }
+
+    /// Notes that a connection was had. The pool tries connections out before it gives them away.
+    fn noted(&self, connection: PoolConnection<Postgres>) -> PoolConnection<Postgres> {
+        self.had.fetch_max(self.since.elapsed().as_millis() as u64, Ordering::Relaxed);
+        connection
+    }
+
+    /// How long nobody has had a connection.
+    fn quiet(&self) -> Duration {
+        self.since.elapsed().saturating_sub(Duration::from_millis(self.had.load(Ordering::Relaxed)))
     }
 
     /// Asks the server until it answers, in a task; at most one does.

@@ -21,6 +21,7 @@ mod settings;
 pub(crate) mod sqlite;
 mod sqlite_writer;
 mod statement;
+mod statistics;
 mod tokens;
 
 use backend::Durable;

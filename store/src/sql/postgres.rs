@@ -1,6 +1,12 @@
 //! PostgreSQL.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use sqlx::Connection as _;
@@ -10,6 +16,7 @@ use sqlx::pool::PoolConnection;
 use super::backend::{Backend, Dialect, Durable, state, waited};
 use super::gate::Gate;
 use super::statement::{Row, Statement, postgres_arguments};
+use super::statistics;
 use crate::{MigrationState, PoolState, Result, StoreError, migrate};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -29,11 +36,13 @@ const RETRIES: [Duration; 4] = [
 #[derive(Debug, Clone)]
 pub struct Postgres {
     gate: Gate,
+    /// Writes that this process made.
+    writes: Arc<AtomicU64>,
 }
 
 impl Postgres {
     pub(crate) fn new(gate: Gate) -> Self {
-        Self { gate }
+        Self { gate, writes: Arc::default() }
     }
 
     /// Takes a connection, and notes how long that took.
@@ -59,10 +68,21 @@ impl Backend for Postgres {
     }
 
     async fn write(&self, statements: Vec<Statement>, durable: Durable) -> Result<Vec<Vec<Row>>> {
-        let gate = self.gate.clone();
+        let (gate, writes) = (self.gate.clone(), Arc::clone(&self.writes));
         // Its own task: dropping a future inside a transaction would give the connection back with the transaction
         // open (sqlx 0.9.0), and a caller's future is dropped whenever a client hangs up.
-        finish(tokio::spawn(async move { write_with_retries(&gate, statements, durable).await })).await
+        finish(tokio::spawn(async move {
+            let rows = write_with_retries(&gate, statements, durable).await?;
+            if statistics::is_due(writes.fetch_add(1, Ordering::Relaxed) + 1) {
+                tokio::spawn(async move {
+                    if let Err(error) = statistics::gather(&gate).await {
+                        tracing::debug!(%error, "no statistics were gathered");
+                    }
+                });
+            }
+            Ok(rows)
+        }))
+        .await
     }
 
     async fn migrate(&self) -> Result<()> {
