@@ -59,7 +59,7 @@ pub async fn start_selector(
     settings: &Settings,
     scorer: Option<Arc<dyn Scorer>>,
     stop: CancellationToken,
-) -> Result<selector::http::Running> {
+) -> Result<selector::http::Served> {
     telemetry::init(&settings.log, &settings.telemetry, "entropo-selector")?;
     Ok(selector::http::start(&settings.selector(), scorer, stop).await?)
 }
@@ -87,7 +87,7 @@ pub async fn start_verifier_beside(
 #[derive(Debug)]
 pub struct Both {
     /// The selector.
-    pub selector: selector::http::Running,
+    pub selector: selector::http::Served,
     /// The verifier that scores for it, unless it was switched off.
     pub verifier: Option<verifier::http::Running>,
     stop: CancellationToken,

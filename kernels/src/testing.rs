@@ -1,16 +1,14 @@
 //! What the unit tests share: random numbers, comparisons, numeric gradients.
 
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+
 /// Numbers in −2..2 from a seed (SplitMix64).
 pub(crate) fn random(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut next = || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z >> 40) as f32 / 16_777_216.0 * 4.0 - 2.0
-    };
-    (0..count).map(|_| next()).collect()
+    let mut random = SplitMix64::seed_from_u64(seed);
+    (0..count).map(|_| (random.next_u64() >> 40) as f32 / 16_777_216.0 * 4.0 - 2.0).collect()
 }
 
 /// Fails if elements differ by more than `tolerance`, absolutely or relative to the largest.

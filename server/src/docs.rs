@@ -5,9 +5,31 @@ use std::fmt::Write as _;
 use axum::{Router, response::Html, routing::get};
 use http::header;
 use serde_json::Value;
-use utoipa::openapi::OpenApi;
+use utoipa::{
+    Modify,
+    openapi::{
+        OpenApi,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 
 use crate::problem::Kind;
+
+/// Adds API tokens, as `token`, to the ways in which a service's document says that callers are known.
+#[derive(Debug)]
+pub struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, api: &mut OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "An API token. Not needed on a loopback address unless `auth.mode` asks for it.",
+            ))
+            .build();
+        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
 
 const STYLE: &str = include_str!("docs.css");
 

@@ -234,7 +234,7 @@ fn key_of(request: &Request) -> Result<String, Problem> {
 }
 
 /// The headers of a response that a repetition has too.
-pub fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(crate) fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let kept = [header::CONTENT_TYPE, header::LOCATION];
     kept.iter()
         .filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned())))

@@ -3,13 +3,16 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use store::{ConnectOptions, Store, StoreError, Timestamp, connect};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     auth::Authenticator,
-    config::{Auth, Database},
-    metrics,
+    config::{Auth, Database, Limits, Shared},
+    health::Probe,
+    metrics, serve,
+    stack::{Edge, stack},
     stored::Stored,
 };
 
@@ -58,8 +61,86 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Opens the store.
-pub async fn open(database: &Database) -> Result<Arc<dyn Store>, StartError> {
+/// What a service has before it answers: its records, who may call, and where it listens.
+pub struct Prepared {
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// The records as the edge uses them.
+    pub stored: Arc<Stored>,
+    /// Where it listens; with the real port when port 0 was asked for.
+    pub addr: SocketAddr,
+    listener: TcpListener,
+    auth: Authenticator,
+    loopback: bool,
+    limits: Limits,
+    database: String,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { addr, database, .. } = self;
+        f.debug_struct("Prepared").field("addr", addr).field("database", database).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// Opens the store, finds out who may call, and listens; answers to idempotent requests are kept for
+    /// `idempotency_ttl`.
+    pub async fn new(settings: Shared<'_>, idempotency_ttl: Duration) -> Result<Self, StartError> {
+        let (database, bind) = (settings.database, settings.http.bind);
+        let store = open(database).await?;
+        let stored = Arc::new(Stored { store: Arc::clone(&store), idempotency_ttl });
+        let auth = authenticator(settings.auth, bind, database, &stored).await?;
+        let (listener, addr) = listen(bind).await?;
+        let (loopback, limits) = (bind.ip().is_loopback(), settings.limits.clone());
+        Ok(Self { store, stored, addr, listener, auth, loopback, limits, database: database.redacted() })
+    }
+
+    /// Answers requests to `router` until `stop` is cancelled. `service` is what metrics call it, such as `selector`;
+    /// `/readyz` asks the store and `probes`.
+    pub fn serve(
+        self,
+        service: &'static str,
+        router: OpenApiRouter,
+        probes: Vec<Arc<dyn Probe>>,
+        stop: CancellationToken,
+    ) -> Served {
+        let Self { store, stored, addr, listener, auth, loopback, limits, database } = self;
+        let probes = std::iter::once(stored as Arc<dyn Probe>).chain(probes).collect();
+        let edge = Edge { service, limits: limits.clone(), auth, loopback, probes, stop: stop.clone() };
+        let app = stack(router, edge);
+        let task = tokio::spawn(async move { serve(listener, app, &limits, stop).await });
+        tracing::info!(%addr, database, "{service} is listening");
+        Served { addr, store, task }
+    }
+}
+
+/// A service that is answering.
+#[derive(Debug)]
+pub struct Served {
+    /// Where; with the real port when port 0 was asked for.
+    pub addr: SocketAddr,
+    /// The records.
+    pub store: Arc<dyn Store>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Served {
+    /// Waits until the last request has been answered, which happens after the token given to [`Prepared::serve`] is
+    /// cancelled. The store stays open.
+    pub async fn answered(&mut self) -> io::Result<()> {
+        (&mut self.task).await.map_err(io::Error::other)?
+    }
+
+    /// The same, and closes the store.
+    pub async fn wait(mut self) -> io::Result<()> {
+        let ended = self.answered().await;
+        self.store.close().await;
+        ended
+    }
+}
+
+async fn open(database: &Database) -> Result<Arc<dyn Store>, StartError> {
     let address = database.address().map_err(|error| StartError::Other(error.to_string()))?;
     let opened = connect(&address, &ConnectOptions::default()).await;
     let store = opened.map_err(|source| StartError::Store { url: database.redacted(), source })?;
@@ -67,8 +148,7 @@ pub async fn open(database: &Database) -> Result<Arc<dyn Store>, StartError> {
     Ok(store)
 }
 
-/// Listens; the address has the real port when port 0 was asked for.
-pub async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Bind { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
@@ -76,7 +156,7 @@ pub async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Start
 }
 
 /// Who may call a service that listens on `addr`.
-pub async fn authenticator(
+async fn authenticator(
     auth: &Auth,
     addr: SocketAddr,
     database: &Database,

@@ -2,7 +2,8 @@
 //! idempotency, telemetry, health and shutdown; and what calls to other services share. Nothing here knows what a
 //! service does.
 //!
-//! A service builds an [`utoipa_axum::router::OpenApiRouter`], hands it to [`stack`], and the result to [`serve`].
+//! A service builds an [`utoipa_axum::router::OpenApiRouter`], hands it to [`launch::Prepared`], which puts [`stack`]
+//! around it and answers requests by [`serve`].
 
 pub mod auth;
 pub mod body;
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod observe;
 pub mod outgoing;
 pub mod problem;
+pub mod program;
 mod rate;
 mod seats;
 pub mod serve;
@@ -31,5 +33,6 @@ mod wire;
 pub use config::{ByteSize, ConfigArgs, Secret, Span};
 pub use extract::{Json, Path, Query};
 pub use problem::{Kind, Problem, ProblemResponses};
+pub use program::ProgramArgs;
 pub use serve::serve;
 pub use stack::{Edge, stack};

@@ -3,13 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use store::{ClaimRequest, Completion, Store, StoreError, Timestamp};
 
 use crate::{
     Kind, Problem,
     auth::{Scope, TokenHash, TokenRecord, TokenStore},
     health::Probe,
-    idempotency::{Claim, Claimed, Held, IdempotencyStore, RENEW_EVERY, StoredResponse},
+    idempotency::{
+        Claim, Claimed, Held, IdempotencyStore, RENEW_EVERY, StoredResponse, Ticket, kept_headers,
+    },
     problem::chain,
 };
 
@@ -92,8 +96,52 @@ impl IdempotencyStore for Stored {
     }
 }
 
-/// The response to keep in the same transaction as the records.
-pub fn completion(held: &Held, response: StoredResponse, ttl: Duration) -> Completion {
+/// The answer to a request that makes records. It is stored with them, or neither is: a retry after a crash makes
+/// nothing twice.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response,
+    ticket: Option<Ticket>,
+    completion: Option<Completion>,
+}
+
+impl Answer {
+    /// `body` is JSON; `location` is where what is made can be read. With a `ticket` the answer is kept for `ttl`.
+    pub fn json(
+        status: StatusCode,
+        body: Vec<u8>,
+        location: Option<&str>,
+        ticket: Option<Ticket>,
+        ttl: Duration,
+    ) -> Result<Self, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(location) = location {
+            let value = HeaderValue::from_str(location).map_err(|error| Problem::internal(&error))?;
+            headers.insert(header::LOCATION, value);
+        }
+        let completion = ticket.as_ref().map(|ticket| {
+            let (status, headers) = (status.as_u16(), kept_headers(&headers));
+            completion(ticket.held(), StoredResponse { status, headers, body: body.clone() }, ttl)
+        });
+        Ok(Self { response: (status, headers, body).into_response(), ticket, completion })
+    }
+
+    /// What the store writes in the same transaction as the records.
+    pub fn completion(&mut self) -> Option<Completion> {
+        self.completion.take()
+    }
+
+    /// The response, once both are stored.
+    pub fn stored(self) -> Response {
+        if let Some(ticket) = self.ticket {
+            ticket.mark_kept();
+        }
+        self.response
+    }
+}
+
+fn completion(held: &Held, response: StoredResponse, ttl: Duration) -> Completion {
     Completion {
         held: store_held(held),
         response: store::StoredResponse {

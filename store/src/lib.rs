@@ -22,7 +22,7 @@ mod tenant;
 mod time;
 
 pub use api::candidates::{
-    CandidateInfo, CandidateStore, Ingested, NewCandidate, NewTestRun, StoredCandidate, StoredScore,
+    CandidateInfo, CandidateStore, NewCandidate, NewTestRun, Records, StoredCandidate, StoredScore,
 };
 pub use api::idempotency::{Claim, ClaimRequest, Completion, Held, IdempotencyStore, StoredResponse};
 pub use api::issues::{Issue, IssueStore, NewIssue};

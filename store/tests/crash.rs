@@ -13,6 +13,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::{Ranked, Role, Selection, TestKind, TestRun, TestStatus, Trajectory, Turn, Votes};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use store::{
     Claim, ClaimRequest, Completion, ConnectOptions, Member, NewCandidate, NewIssue, NewMember, NewOutcome,
@@ -25,21 +27,9 @@ const CHILD_SEED: &str = "ENTROPO_CRASH_CHILD_SEED";
 const MEMBERS: usize = 4;
 const LEASE: Duration = Duration::from_hours(1);
 
-/// SplitMix64: enough for picking moments.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
+/// A number below a bound; good enough for picking moments.
+fn below(random: &mut SplitMix64, bound: u64) -> u64 {
+    random.next_u64() % bound
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -55,7 +45,7 @@ async fn child_process() {
     let seed = setting(CHILD_SEED, 0);
     let store = connect(&url, &ConnectOptions::default()).await.unwrap();
     let writers = (0..3).map(|writer| {
-        let (store, mut random) = (store.clone(), Random(seed * 31 + writer));
+        let (store, mut random) = (store.clone(), SplitMix64::seed_from_u64(seed * 31 + writer));
         tokio::spawn(async move {
             loop {
                 write_one(&*store, &mut random).await;
@@ -66,8 +56,8 @@ async fn child_process() {
 }
 
 /// What a service does for one request: claims its key, stores everything in one go; then an outcome is reported.
-async fn write_one(store: &dyn Store, random: &mut Random) {
-    let issue = format!("acme__widget-{}", random.below(5));
+async fn write_one(store: &dyn Store, random: &mut SplitMix64) {
+    let issue = format!("acme__widget-{}", below(random, 5));
     let id = Uuid::now_v7();
     let now = Timestamp::now();
     let key = ClaimRequest {
@@ -96,7 +86,7 @@ async fn write_one(store: &dyn Store, random: &mut Random) {
         id: Uuid::now_v7(),
         content_id: chosen,
         selection_id: Some(id),
-        resolved: Some(random.below(2) == 0),
+        resolved: Some(below(random, 2) == 0),
         reward: None,
         source: "crash test".to_owned(),
         detail: None,
@@ -112,13 +102,13 @@ fn acknowledge(line: &str) {
 }
 
 /// Noise does not compress, so that a transaction spans many pages.
-fn trajectory(issue: &str, random: &mut Random) -> Trajectory {
+fn trajectory(issue: &str, random: &mut SplitMix64) -> Trajectory {
     let mut noise = String::new();
-    for _ in 0..random.below(1500) {
-        let _ = write!(noise, "{:016x}", random.next());
+    for _ in 0..below(random, 1500) {
+        let _ = write!(noise, "{:016x}", random.next_u64());
     }
     let turn = Turn { role: Role::Assistant, content: noise, ..Turn::default() };
-    let patch = Some(format!("+{}\n", random.next()));
+    let patch = Some(format!("+{}\n", random.next_u64()));
     Trajectory { instance_id: issue.to_owned(), turns: vec![turn], patch, ..Trajectory::default() }
 }
 
@@ -293,15 +283,15 @@ impl Look {
 
 async fn kill_many_times(url: &str) {
     let kills = setting("ENTROPO_CRASH_KILLS", 40);
-    let mut random = Random(setting("ENTROPO_CRASH_SEED", 1));
+    let mut random = SplitMix64::seed_from_u64(setting("ENTROPO_CRASH_SEED", 1));
     let began = Instant::now();
     let mut all = Vec::new();
     let mut interrupted = 0;
     for round in 0..kills {
         // Some die while they open the store or before they wrote anything, most in the middle of writing.
         let from_start = round % 5 == 0;
-        let after = Duration::from_micros(random.below(60_000));
-        let seed = random.next() >> 8;
+        let after = Duration::from_micros(below(&mut random, 60_000));
+        let seed = random.next_u64() >> 8;
         let owned = url.to_owned();
         let killed = move || run_and_kill(&owned, seed, from_start, after);
         let acknowledged = tokio::task::spawn_blocking(killed).await.unwrap();

@@ -155,6 +155,12 @@ pub(crate) async fn closed(
     all
 }
 
+/// Puts the calling thread before others, where that is allowed (to root): who only looks now and then must not wait for
+/// the processors itself, or that would be taken for the service's waiting.
+pub(crate) fn measure_first() {
+    let _ = rustix::process::setpriority_process(None, -10);
+}
+
 /// At a rate, whether they are answered or not; in a thread of its own, which does nothing else. Gives what came of
 /// them, and how late the latest of them was sent.
 pub(crate) fn open(

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::http::Client;
-use crate::load::{Outcome, Template, closed, open, percentile};
+use crate::load::{Outcome, Template, closed, measure_first, open, percentile};
 use crate::place::Context;
 use crate::process::Recipe;
 use crate::report::{Bound, Table};
@@ -31,6 +31,7 @@ pub(crate) async fn peak(addr: SocketAddr, template: &Arc<Template>, length: Dur
 
 /// Asks for `/livez` over new connections, as an orchestrator does, from a thread that does nothing else.
 pub(crate) fn probe(addr: SocketAddr, over: &AtomicBool) -> Result<(Vec<Duration>, usize)> {
+    measure_first();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut times, mut failed) = (Vec::new(), 0);

@@ -1,16 +1,9 @@
 //! `entropo-trainer`: the trainer service by itself, for deployment.
 
-use std::{io::Write as _, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use server::{
-    ConfigArgs,
-    config::{Sources, load},
-    health,
-    serve::stop_signal,
-    telemetry,
-};
-use tokio_util::sync::CancellationToken;
+use server::{ProgramArgs, program};
 use trainer::{
     engine::Native,
     http::{Settings, start},
@@ -25,43 +18,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "entropo-trainer", version, about)]
 struct Args {
     #[command(flatten)]
-    config: ConfigArgs,
-    /// Ask the service that runs on this machine with this configuration whether it is ready, and stop: 0 when it is
-    #[arg(long)]
-    health: bool,
+    program: ProgramArgs,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One line: a stack says nothing to whoever mistyped a key.
-            let _ = writeln!(std::io::stderr(), "entropo-trainer: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(args: Args) -> anyhow::Result<()> {
-    let loaded = load(&Settings::default(), &Sources::process(&args.config))?;
-    if args.config.print_config {
-        std::io::stdout().write_all(loaded.to_toml().as_bytes())?;
-        return Ok(());
-    }
-    let settings = loaded.config;
-    if args.health {
-        writeln!(std::io::stdout(), "{}", health::ask(settings.http.bind)?)?;
-        return Ok(());
-    }
-    telemetry::init(&settings.log, &settings.telemetry, "entropo-trainer")?;
-    let stop = CancellationToken::new();
-    let running = start(&settings, Arc::new(Native), stop.clone()).await?;
-    tokio::spawn(async move {
-        stop_signal().await;
-        stop.cancel();
-    });
-    let ended = running.wait().await;
-    telemetry::shutdown().await;
-    Ok(ended?)
+    let start = async |settings: &Settings, stop| Ok(start(settings, Arc::new(Native), stop).await?.wait());
+    program::run("entropo-trainer", Args::parse().program, start).await
 }

@@ -154,7 +154,40 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use server::config::{Sources, load};
+
     use super::*;
+
+    /// The page's files: what they say is the default, no key is missing, and tables have them all.
+    #[test]
+    fn the_documented_files_hold_every_key_with_its_default() {
+        let page = include_str!("../../../docs/configuration.md");
+        let rows: Vec<&str> = [page, include_str!("../../../docs/verifier-openai.md")]
+            .into_iter()
+            .flat_map(str::lines)
+            .filter(|line| line.starts_with("| `"))
+            .collect();
+        let files: String =
+            page.split("```toml\n").skip(1).filter_map(|block| Some(block.split_once("```")?.0)).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("entropo.toml");
+        std::fs::write(&path, files).unwrap();
+        let sources = Sources { file: Some(path), ..Sources::default() };
+        let loaded = load(&Settings::default(), &sources).unwrap();
+        assert_eq!(loaded.config, Settings::default());
+        let (printed, mut table) = (loaded.to_toml(), "");
+        for line in printed.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                table = name.trim_end_matches(']');
+            }
+            let Some((key, value)) = line.split_once(" = ") else { continue };
+            let name = format!("`{table}.{key}`");
+            assert!(rows.iter().any(|row| row.contains(&name)), "no table has {name}");
+            // What stands beside the three services has no file.
+            let documented = ["openai", "up"].contains(&table) || !value.contains("# default");
+            assert!(documented, "{table}.{key} is missing from the page's files");
+        }
+    }
 
     #[test]
     fn the_others_listen_beside_the_selector() {

@@ -1,28 +1,23 @@
 //! Drawing a token.
 
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, the same everywhere, and good enough to draw tokens with.
 #[derive(Debug, Clone)]
-pub struct Draws {
-    state: u64,
-}
+pub struct Draws(SplitMix64);
 
 impl Draws {
     /// The draws of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { state: seed }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(SplitMix64::seed_from_u64(seed))
     }
 
     /// Uniform in [0, 1).
     pub fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A token by the probabilities of its logits; None if no logit is finite.
@@ -53,7 +48,8 @@ mod tests {
     #[test]
     fn the_generator_is_the_published_one() {
         let mut draws = Draws::new(1_234_567);
-        assert_eq!([draws.next(), draws.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        let first = [draws.0.next_u64(), draws.0.next_u64()];
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Weights drawn at random, the same ones for the same seed on every machine.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
 
 use super::Source;
 
@@ -15,16 +19,12 @@ pub(crate) struct Random {
 
 /// One output of SplitMix64 for a state: a number in which every bit depends on every bit of the state.
 pub(crate) fn mixed(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    SplitMix64::seed_from_u64(state).next_u64()
 }
 
-fn next(state: &mut u64) -> u64 {
-    let number = mixed(*state);
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    number
+/// Uniform in (0, 1).
+fn uniform(random: &mut SplitMix64) -> f64 {
+    ((random.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
 
 /// A stream of its own for every name (FNV-1a), so that a tensor does not depend on those before it.
@@ -36,18 +36,17 @@ pub(crate) fn stream(name: &str) -> u64 {
 impl Random {
     /// Values of a uniform distribution over (−bound, bound).
     pub(crate) fn uniform(&self, name: &str, count: usize, bound: f64) -> Vec<f32> {
-        let mut state = self.seed ^ stream(name);
-        let mut uniform = || ((next(&mut state) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-        (0..count).map(|_| ((2.0 * uniform() - 1.0) * bound) as f32).collect()
+        let mut random = SplitMix64::seed_from_u64(self.seed ^ stream(name));
+        (0..count).map(|_| ((2.0 * uniform(&mut random) - 1.0) * bound) as f32).collect()
     }
 
     fn normal(&self, name: &str, count: usize) -> Vec<f32> {
-        let mut state = self.seed ^ stream(name);
-        let mut uniform = || ((next(&mut state) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        let mut random = SplitMix64::seed_from_u64(self.seed ^ stream(name));
         let mut values = Vec::with_capacity(count + 1);
         while values.len() < count {
             // Box–Muller
-            let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f64::consts::TAU * uniform());
+            let radius = (-2.0 * uniform(&mut random).ln()).sqrt();
+            let angle = std::f64::consts::TAU * uniform(&mut random);
             values.push((self.spread * radius * angle.cos()) as f32);
             values.push((self.spread * radius * angle.sin()) as f32);
         }

@@ -1,6 +1,10 @@
 //! Issues whose candidates carry labels, for fitting and measuring only.
 
 use common::Outcome;
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
 use rustc_hash::FxHashMap;
 
 use super::python;
@@ -133,10 +137,7 @@ pub(crate) fn stable_hash(text: &str) -> u64 {
     mix(fnv(FNV, text))
 }
 
-/// The finaliser of SplitMix64.
-pub(crate) fn mix(mut value: u64) -> u64 {
-    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
+/// The first output of SplitMix64 from a seed: a number in which every bit depends on every bit of the seed.
+pub(crate) fn mix(seed: u64) -> u64 {
+    SplitMix64::seed_from_u64(seed).next_u64()
 }

@@ -9,6 +9,10 @@ mod table;
 
 use std::sync::Arc;
 
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
 use rayon::prelude::*;
 
 pub use self::{
@@ -194,10 +198,11 @@ fn issue_lines(
 /// `count` of `size` positions without repetition, in a random order that depends on the seed alone.
 pub(crate) fn draw(size: usize, count: usize, seed: u64) -> Vec<usize> {
     let mut positions: Vec<usize> = (0..size).collect();
-    let mut state = seed;
+    // The first number is left out.
+    let mut random = SplitMix64::seed_from_u64(seed);
+    random.next_u64();
     for at in 0..count.min(size) {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let other = at + (mix(state) % (size - at) as u64) as usize;
+        let other = at + (random.next_u64() % (size - at) as u64) as usize;
         positions.swap(at, other);
     }
     positions.truncate(count);

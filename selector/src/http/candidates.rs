@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json as JsonBody, extract::State, middleware::from_fn_with_state};
+use axum::{Extension, Json as JsonBody, extract::State, middleware::from_fn_with_state, response::Response};
 use common::{Candidate, Outcome, Trajectory};
 use http::StatusCode;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use server::{
     Json, Path, Problem, ProblemResponses,
     auth::Caller,
-    idempotency::idempotent,
+    idempotency::{Ticket, idempotent},
     intake::{CandidateIn, FileIn, FileReport, GivenRun, Intake, TestIn, check_id},
+    stored::Answer,
 };
-use store::{ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Timestamp};
+use store::{ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Records, Timestamp};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    SelectionSettings, Service, errors,
+    SelectionSettings, Service, errors, prepare,
     selections::{OutcomeView, keys},
 };
 
@@ -95,59 +95,49 @@ struct IngestedCandidate {
 async fn ingest(
     State(service): State<Service>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     Json(request): Json<IngestCandidates>,
-) -> Result<(StatusCode, JsonBody<Ingested>), Problem> {
+) -> Result<Response, Problem> {
     let limits = service.settings.clone();
-    let prepared = service.compute(move || prepare(request, &limits)).await?;
+    let prepared = service.compute(move || read(request, &limits)).await?;
     let (tenant, now) = (&caller.tenant, Timestamp::now());
-    let mut new = BTreeMap::new();
-    for (instance_id, (text, candidates)) in prepared.issues {
-        let issue = NewIssue { instance_id, text };
-        let kept = service
-            .store
-            .put_candidates(tenant, issue, candidates, now, None)
-            .await
-            .map_err(errors::stored)?;
-        for candidate in kept {
-            *new.entry(candidate.id).or_insert(false) |= candidate.new;
-        }
-    }
-    if !prepared.tests.is_empty() {
-        service.store.put_test_runs(tenant, prepared.tests, now).await.map_err(errors::stored)?;
-    }
-    let outcomes = prepared.outcomes.len();
-    if outcomes > 0 {
-        service.store.put_outcomes(tenant, prepared.outcomes, now, None).await.map_err(errors::stored)?;
-    }
+    let ids: Vec<ContentId> = prepared.names.iter().map(|(_, id)| *id).collect();
+    let mut known = service.store.known_candidates(tenant, &ids).await.map_err(errors::stored)?;
     let candidates = prepared.names.into_iter().map(|((instance_id, candidate_id), id)| IngestedCandidate {
-        new: new.get(&id).copied().unwrap_or(false),
+        // What is given twice is new once.
+        new: known.insert(id),
         candidate_id,
         instance_id,
         content_id: id.to_string(),
     });
     let ingested = Ingested {
         candidates: candidates.collect(),
-        outcomes,
+        outcomes: prepared.records.outcomes.len(),
         outcomes_skipped: prepared.outcomes_skipped,
         files: prepared.files,
     };
-    Ok((StatusCode::CREATED, JsonBody(ingested)))
+    let body = serde_json::to_vec(&ingested).map_err(|error| Problem::internal(&error))?;
+    let (ticket, ttl) = (ticket.map(|Extension(ticket)| ticket), service.settings.idempotency_ttl.0);
+    let mut answer = Answer::json(StatusCode::CREATED, body, None, ticket, ttl)?;
+    service
+        .store
+        .put_records(tenant, prepared.records, now, answer.completion())
+        .await
+        .map_err(errors::stored)?;
+    Ok(answer.stored())
 }
 
 /// Issue and id within it.
 type Name = (String, String);
 
 struct Prepared {
-    /// Text and candidates by instance.
-    issues: BTreeMap<String, (Option<String>, Vec<NewCandidate>)>,
+    records: Records,
     names: Vec<(Name, ContentId)>,
-    tests: Vec<NewTestRun>,
-    outcomes: Vec<NewOutcome>,
     outcomes_skipped: usize,
     files: Vec<FileReport>,
 }
 
-fn prepare(request: IngestCandidates, limits: &SelectionSettings) -> Result<Prepared, Problem> {
+fn read(request: IngestCandidates, limits: &SelectionSettings) -> Result<Prepared, Problem> {
     let IngestCandidates { instance_id, issue, candidates, files, tests } = request;
     if let Some(id) = &instance_id {
         check_id("instance_id", id)?;
@@ -158,11 +148,10 @@ fn prepare(request: IngestCandidates, limits: &SelectionSettings) -> Result<Prep
     intake.add_files(files)?;
     intake.check(instance_id.as_deref(), &limits.intake())?;
 
-    let new: Result<Vec<NewCandidate>, Problem> = intake
-        .candidates
-        .par_iter()
-        .map(|given| NewCandidate::prepare(&given.candidate.trajectory).map_err(errors::stored))
-        .collect();
+    let trajectories: Vec<&Trajectory> =
+        intake.candidates.iter().map(|given| &given.candidate.trajectory).collect();
+    let new = prepare::ready_to_store(&trajectories)?;
+    // Text and candidates by instance.
     let mut issues: BTreeMap<String, (Option<String>, Vec<NewCandidate>)> = BTreeMap::new();
     for (instance_id, text) in intake.issues {
         check_id("files: instance_id", &instance_id)?;
@@ -170,7 +159,7 @@ fn prepare(request: IngestCandidates, limits: &SelectionSettings) -> Result<Prep
     }
     let mut names = Vec::new();
     let mut by_name = BTreeMap::new();
-    for (given, new) in intake.candidates.into_iter().zip(new?) {
+    for (given, new) in intake.candidates.into_iter().zip(new) {
         let Candidate { candidate_id, trajectory } = given.candidate;
         let name = (trajectory.instance_id, candidate_id);
         let entry = issues.entry(name.0.clone()).or_default();
@@ -192,7 +181,9 @@ fn prepare(request: IngestCandidates, limits: &SelectionSettings) -> Result<Prep
     let outcomes: Vec<NewOutcome> =
         intake.outcomes.into_iter().filter_map(|outcome| outcome_of(outcome, &by_name)).collect();
     let outcomes_skipped = labels - outcomes.len();
-    Ok(Prepared { issues, names, tests, outcomes, outcomes_skipped, files: intake.files })
+    let issue = |(instance_id, (text, candidates))| (NewIssue { instance_id, text }, candidates);
+    let records = Records { candidates: issues.into_iter().map(issue).collect(), tests, outcomes };
+    Ok(Prepared { records, names, outcomes_skipped, files: intake.files })
 }
 
 fn tests_of(

@@ -5,25 +5,24 @@ mod errors;
 mod meter;
 mod policies;
 mod preferences;
-mod run;
+mod prepare;
 mod scorer;
 mod selections;
 mod service;
 mod settings;
+mod start;
 mod verifier;
 
-pub use run::{Running, StartError, start};
 pub use scorer::{ScoreRequest, Scorer, ScorerError, Scores};
 pub use service::{Service, Verifier};
 pub use settings::{SelectionSettings, Settings};
+pub use start::{Served, StartError, start};
 pub use verifier::{ConfigureError, HttpScorer, VerifierSettings, join_scores};
 
 use std::sync::Arc;
 
-use utoipa::{
-    OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use server::docs::BearerToken;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::web;
@@ -49,20 +48,6 @@ use crate::web;
     security((), ("token" = [])),
 )]
 struct Api;
-
-struct BearerToken;
-
-impl utoipa::Modify for BearerToken {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(
-                "An API token. Not needed on a loopback address unless `auth.mode` asks for it.",
-            ))
-            .build();
-        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
-    }
-}
 
 /// The service's endpoints, to be put into [`server::stack`].
 pub fn router(service: &Service) -> OpenApiRouter {

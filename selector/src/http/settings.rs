@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use server::{
     ByteSize, Span,
-    config::{Auth, Database, Http, Limits, Log, Telemetry},
+    config::{Auth, Database, Http, Limits, Log, Shared, Telemetry},
     intake::IntakeLimits,
 };
 
@@ -46,6 +46,13 @@ impl Default for Settings {
     }
 }
 
+impl server::config::Settings for Settings {
+    fn shared(&self) -> Shared<'_> {
+        let Self { http, database, auth, limits, log, telemetry, .. } = self;
+        Shared { http, database, auth, limits, log, telemetry }
+    }
+}
+
 /// `[selection]`: bounds on a selection and how it is worked on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,31 +92,6 @@ impl Default for SelectionSettings {
             test_results: 1_000_000,
             workers: 0,
             idempotency_ttl: Span::secs(24 * 3600),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use server::config::{Sources, load};
-
-    use super::*;
-
-    #[test]
-    fn the_documented_file_holds_every_key_with_its_default() {
-        let page = include_str!("../../../docs/configuration.md");
-        let (_, rest) = page.split_once("```toml\n").unwrap();
-        let (file, _) = rest.split_once("```").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("entropo.toml");
-        std::fs::write(&path, file).unwrap();
-        let sources = Sources { file: Some(path), ..Sources::default() };
-        let loaded = load(&Settings::default(), &sources).unwrap();
-        assert_eq!(loaded.config, Settings::default());
-        let printed = loaded.to_toml();
-        assert!(!printed.contains("# default"), "a key is missing from the page: {printed}");
-        for line in printed.lines().filter_map(|line| line.split_once(" = ")) {
-            assert!(page.contains(&format!(".{}` |", line.0)), "the table lacks {}", line.0);
         }
     }
 }

@@ -2,9 +2,32 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{ByteSize, ConfigError, Secret, Span};
+
+/// The tables that every service's configuration has, lent by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// Where the service listens.
+    pub http: &'a Http,
+    /// Where the records are.
+    pub database: &'a Database,
+    /// Who may call.
+    pub auth: &'a Auth,
+    /// What a request may cost.
+    pub limits: &'a Limits,
+    /// What is logged.
+    pub log: &'a Log,
+    /// Where traces go.
+    pub telemetry: &'a Telemetry,
+}
+
+/// The configuration of a service.
+pub trait Settings: Default + Serialize + DeserializeOwned {
+    /// What it has in common with those of the others.
+    fn shared(&self) -> Shared<'_>;
+}
 
 /// `[http]`: where the service listens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

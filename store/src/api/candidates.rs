@@ -1,10 +1,13 @@
 //! Candidates (trajectories by content), what tests said of them, and verifiers' scores.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use common::{ExitStatus, SourceFormat, TestRun, Trajectory, VerifierScore};
 
 use super::idempotency::Completion;
 use super::issues::NewIssue;
+use super::outcomes::NewOutcome;
 use crate::{ContentId, Result, StoreError, Tenant, Timestamp, blob};
 
 /// A trajectory made ready for storing: serialised once, hashed and compressed.
@@ -87,15 +90,6 @@ pub struct StoredCandidate {
     pub trajectory: Trajectory,
 }
 
-/// What became of a candidate that was handed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ingested {
-    /// Its content address.
-    pub id: ContentId,
-    /// Whether it was not stored before.
-    pub new: bool,
-}
-
 /// What a suite said, joined to stored records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewTestRun {
@@ -105,6 +99,24 @@ pub struct NewTestRun {
     pub content_id: Option<ContentId>,
     /// The results.
     pub run: TestRun,
+}
+
+/// What one request brings.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Issues and their candidates.
+    pub candidates: Vec<(NewIssue, Vec<NewCandidate>)>,
+    /// What suites said of these candidates, or of ones that are stored.
+    pub tests: Vec<NewTestRun>,
+    /// What became of these candidates, or of ones that are stored.
+    pub outcomes: Vec<NewOutcome>,
+}
+
+impl Records {
+    /// Candidates of one issue.
+    pub fn of(issue: NewIssue, candidates: Vec<NewCandidate>) -> Self {
+        Self { candidates: vec![(issue, candidates)], ..Self::default() }
+    }
 }
 
 /// A verifier's score of a candidate.
@@ -123,16 +135,18 @@ pub struct StoredScore {
 /// Candidates, test runs and scores.
 #[async_trait]
 pub trait CandidateStore: Send + Sync {
-    /// Stores candidates of one issue, in one transaction with the answer to an idempotent request if there is one.
-    /// A candidate that is there already stays as it is. The answer is in the order given.
-    async fn put_candidates(
+    /// Stores everything that a request brings in one transaction, with the answer to it if it is an idempotent one.
+    /// A candidate that is there already stays as it is.
+    async fn put_records(
         &self,
         tenant: &Tenant,
-        issue: NewIssue,
-        candidates: Vec<NewCandidate>,
+        records: Records,
         now: Timestamp,
         completion: Option<Completion>,
-    ) -> Result<Vec<Ingested>>;
+    ) -> Result<()>;
+
+    /// Which of `ids` are stored.
+    async fn known_candidates(&self, tenant: &Tenant, ids: &[ContentId]) -> Result<BTreeSet<ContentId>>;
 
     /// One candidate, or `NotFound`.
     async fn candidate(&self, tenant: &Tenant, id: ContentId) -> Result<StoredCandidate>;

@@ -8,11 +8,11 @@ use common::{TestRun, Trajectory};
 use super::insert::insert;
 use super::rows::{id_list, word};
 use super::statement::{Row, Statement, Value};
-use super::{Backend, SqlStore, idempotency, issues, postgres};
+use super::{Backend, SqlStore, idempotency, issues, outcomes, postgres};
 use crate::api::candidates::{check_key, check_text};
 use crate::{
-    CandidateInfo, CandidateStore, Completion, ContentId, Ingested, NewCandidate, NewIssue, NewTestRun,
-    Result, StoreError, StoredCandidate, StoredScore, Tenant, Timestamp, blob,
+    CandidateInfo, CandidateStore, Completion, ContentId, NewCandidate, NewTestRun, Records, Result,
+    StoreError, StoredCandidate, StoredScore, Tenant, Timestamp, blob,
 };
 
 const INFO: &str = "id, instance_id, source, exit, steps, turns, bytes, created_at";
@@ -27,7 +27,6 @@ pub(super) fn put<'a>(
     tenant: &Tenant,
     candidates: impl IntoIterator<Item = &'a NewCandidate>,
     now: Timestamp,
-    tail: &str,
 ) -> Result<Vec<Statement>> {
     let unique: BTreeMap<ContentId, &NewCandidate> = candidates.into_iter().map(|c| (c.id, c)).collect();
     let mut rows = Vec::with_capacity(unique.len());
@@ -48,7 +47,7 @@ pub(super) fn put<'a>(
     }
     let head = "INSERT INTO candidates \
         (tenant, id, instance_id, source, exit, steps, turns, bytes, prompt_id, created_at, patch, payload)";
-    Ok(insert(tenant, head, rows, &format!("ON CONFLICT (tenant, id) DO NOTHING {tail}")))
+    Ok(insert(tenant, head, rows, "ON CONFLICT (tenant, id) DO NOTHING"))
 }
 
 /// Inserts for test runs; `selection` is the selection and the candidate's id in it.
@@ -156,29 +155,37 @@ pub(super) async fn known<B: Backend>(
 
 #[async_trait]
 impl<B: Backend> CandidateStore for SqlStore<B> {
-    async fn put_candidates(
+    async fn put_records(
         &self,
         tenant: &Tenant,
-        issue: NewIssue,
-        candidates: Vec<NewCandidate>,
+        records: Records,
         now: Timestamp,
         completion: Option<Completion>,
-    ) -> Result<Vec<Ingested>> {
-        for candidate in &candidates {
-            check_issue(&issue.instance_id, candidate)?;
+    ) -> Result<()> {
+        let Records { mut candidates, tests, outcomes } = records;
+        // As with the candidates of one issue: in an order that does not depend on the caller.
+        candidates.sort_by(|(a, _), (b, _)| a.instance_id.cmp(&b.instance_id));
+        let mut statements = Vec::new();
+        for (issue, candidates) in &candidates {
+            for candidate in candidates {
+                check_issue(&issue.instance_id, candidate)?;
+            }
+            statements.extend(issues::put(tenant, issue, now)?);
+            statements.extend(put(tenant, candidates, now)?);
         }
-        let ids: Vec<ContentId> = candidates.iter().map(|candidate| candidate.id).collect();
-        let mut statements = issues::put(tenant, &issue, now)?;
-        let before = statements.len();
-        statements.extend(put(tenant, &candidates, now, "RETURNING id")?);
-        let inserts = before..statements.len();
+        let given: BTreeSet<ContentId> =
+            candidates.iter().flat_map(|(_, candidates)| candidates).map(|candidate| candidate.id).collect();
+        let named: BTreeSet<ContentId> = outcomes.iter().map(|outcome| outcome.content_id).collect();
+        outcomes::check_known(self, tenant, named.difference(&given).copied().collect()).await?;
+        let tests: Vec<_> = tests.into_iter().map(|run| (run, None)).collect();
+        statements.extend(put_test_runs(tenant, &tests, now)?);
+        statements.extend(outcomes::put(tenant, &outcomes, now)?);
         statements.extend(completion.map(idempotency::complete).transpose()?);
-        let rows = self.write(statements).await?;
-        let inserts = &rows[inserts];
-        let mut new: BTreeSet<ContentId> =
-            inserts.iter().flatten().map(|row| row.content_id("id")).collect::<Result<_>>()?;
-        // A candidate that is given twice is new once.
-        Ok(ids.into_iter().map(|id| Ingested { id, new: new.remove(&id) }).collect())
+        self.write(statements).await.map(drop)
+    }
+
+    async fn known_candidates(&self, tenant: &Tenant, ids: &[ContentId]) -> Result<BTreeSet<ContentId>> {
+        Ok(known(self, tenant, ids).await?.into_keys().collect())
     }
 
     async fn candidate(&self, tenant: &Tenant, id: ContentId) -> Result<StoredCandidate> {

@@ -14,7 +14,8 @@ use crate::{
 
 const COLUMNS: &str = "o.id, o.content_id, o.selection_id, o.resolved, o.reward, o.source, o.reported_at";
 
-fn put(tenant: &Tenant, outcomes: &[NewOutcome], now: Timestamp) -> Result<Vec<Statement>> {
+/// A history, and the latest of each candidate beside it.
+pub(super) fn put(tenant: &Tenant, outcomes: &[NewOutcome], now: Timestamp) -> Result<Vec<Statement>> {
     let mut rows = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         outcome.check()?;
@@ -47,6 +48,21 @@ fn put(tenant: &Tenant, outcomes: &[NewOutcome], now: Timestamp) -> Result<Vec<S
         WHERE (labels.reported_at, labels.outcome_id) < (excluded.reported_at, excluded.outcome_id)";
     statements.extend(sorted.into_iter().map(|outcome| Statement::of(tenant, upsert).bind(outcome.id)));
     Ok(statements)
+}
+
+/// Outcomes are of candidates that are stored.
+pub(super) async fn check_known<B: Backend>(
+    store: &SqlStore<B>,
+    tenant: &Tenant,
+    mut ids: Vec<ContentId>,
+) -> Result<()> {
+    ids.sort_unstable();
+    ids.dedup();
+    let known = candidates::known(store, tenant, &ids).await?;
+    match ids.iter().find(|id| !known.contains_key(id)) {
+        Some(missing) => Err(StoreError::not_found("candidate", missing)),
+        None => Ok(()),
+    }
 }
 
 fn outcome(row: &Row) -> Result<RecordedOutcome> {
@@ -85,13 +101,7 @@ impl<B: Backend> OutcomeStore for SqlStore<B> {
         completion: Option<Completion>,
     ) -> Result<()> {
         let mut statements = put(tenant, &outcomes, now)?;
-        let mut ids: Vec<ContentId> = outcomes.iter().map(|outcome| outcome.content_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let known = candidates::known(self, tenant, &ids).await?;
-        if let Some(missing) = ids.iter().find(|id| !known.contains_key(id)) {
-            return Err(StoreError::not_found("candidate", missing));
-        }
+        check_known(self, tenant, outcomes.iter().map(|outcome| outcome.content_id).collect()).await?;
         statements.extend(completion.map(idempotency::complete).transpose()?);
         self.write(statements).await.map(drop)
     }

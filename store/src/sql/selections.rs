@@ -52,7 +52,7 @@ fn statements(tenant: &Tenant, selection: &NewSelection) -> Result<Vec<Statement
         Member::New(candidate) => Some(&**candidate),
         Member::Known(_) => None,
     });
-    statements.extend(candidates::put(tenant, new, *created_at, "")?);
+    statements.extend(candidates::put(tenant, new, *created_at)?);
     statements.push(row(tenant, selection, &members)?);
 
     let rows = selection.members.iter().enumerate().map(|(i, member)| {

@@ -1,7 +1,9 @@
 //! Issues, candidates, test runs and scores.
 
+use std::collections::BTreeSet;
+
 use common::TestKind;
-use store::{NewIssue, NewTestRun, StoreError, StoredScore};
+use store::{NewIssue, NewTestRun, Records, StoreError, StoredScore};
 
 use crate::support::{Fixture, ISSUE, T, T0, at, candidate, issue, run, trajectory};
 
@@ -53,10 +55,11 @@ pub(crate) async fn missing_records_are_not_found(f: &Fixture) {
 pub(crate) async fn the_same_trajectory_twice_is_one_row(f: &Fixture) {
     let store = &f.store;
     let both = vec![candidate(ISSUE, "a"), candidate(ISSUE, "b"), candidate(ISSUE, "a")];
-    let first = store.put_candidates(T, issue(ISSUE), both.clone(), T0, None).await.unwrap();
-    assert_eq!(first.iter().map(|i| i.new).collect::<Vec<_>>(), [true, true, false]);
-    let again = store.put_candidates(T, issue(ISSUE), both, at(5), None).await.unwrap();
-    assert!(again.iter().all(|i| !i.new));
+    let ids = [both[0].id(), both[1].id(), candidate(ISSUE, "c").id()];
+    assert!(store.known_candidates(T, &ids).await.unwrap().is_empty());
+    store.put_records(T, Records::of(issue(ISSUE), both.clone()), T0, None).await.unwrap();
+    assert_eq!(store.known_candidates(T, &ids).await.unwrap(), BTreeSet::from([ids[0], ids[1]]));
+    store.put_records(T, Records::of(issue(ISSUE), both), at(5), None).await.unwrap();
     let stored = store.candidates_of_issue(T, ISSUE, None, 10).await.unwrap();
     assert_eq!(stored.len(), 2);
     assert!(stored.iter().all(|info| info.created_at == T0));
@@ -66,7 +69,7 @@ pub(crate) async fn a_candidate_comes_back_as_it_was(f: &Fixture) {
     let store = &f.store;
     let original = trajectory(ISSUE, "a");
     let new = candidate(ISSUE, "a");
-    store.put_candidates(T, issue(ISSUE), vec![new.clone()], T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), vec![new.clone()]), T0, None).await.unwrap();
     let stored = store.candidate(T, new.id()).await.unwrap();
     assert_eq!(stored.trajectory, original);
     assert_eq!(stored.info.id.to_string(), original.content_id());
@@ -81,7 +84,7 @@ pub(crate) async fn candidates_come_in_the_order_asked_for(f: &Fixture) {
     let long = store::NewCandidate::prepare(&long).unwrap();
     let all = vec![candidate(ISSUE, "a"), long, candidate(ISSUE, "c")];
     let ids: Vec<_> = all.iter().map(store::NewCandidate::id).collect();
-    store.put_candidates(T, issue(ISSUE), all, T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), all), T0, None).await.unwrap();
     let wanted = [ids[2], ids[0], ids[1], ids[0]];
     let got = store.candidates(T, &wanted).await.unwrap();
     assert_eq!(got.iter().map(|c| c.info.id).collect::<Vec<_>>(), wanted);
@@ -99,7 +102,7 @@ pub(crate) async fn patches_come_without_conversations(f: &Fixture) {
     large.patch = Some("+ a line with \0 in it\n".repeat(5_000));
     let all: Vec<_> = [&none, &large].map(|t| store::NewCandidate::prepare(t).unwrap()).to_vec();
     let ids: Vec<_> = all.iter().map(store::NewCandidate::id).collect();
-    store.put_candidates(T, issue(ISSUE), all, T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), all), T0, None).await.unwrap();
     let got = store.candidate_patches(T, &[ids[1], ids[0], ids[1]]).await.unwrap();
     let (infos, patches): (Vec<_>, Vec<_>) = got.into_iter().unzip();
     assert_eq!(infos.iter().map(|info| info.id).collect::<Vec<_>>(), [ids[1], ids[0], ids[1]]);
@@ -113,7 +116,7 @@ pub(crate) async fn a_thousand_candidates_are_stored_and_listed(f: &Fixture) {
     let store = &f.store;
     let many: Vec<_> = (0..1000).map(|i| candidate(ISSUE, &i.to_string())).collect();
     let mut ids: Vec<_> = many.iter().map(store::NewCandidate::id).collect();
-    store.put_candidates(T, issue(ISSUE), many, T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), many), T0, None).await.unwrap();
     ids.sort_unstable();
     let mut seen = Vec::new();
     loop {
@@ -129,7 +132,7 @@ pub(crate) async fn a_thousand_candidates_are_stored_and_listed(f: &Fixture) {
 pub(crate) async fn a_candidate_of_another_issue_is_refused(f: &Fixture) {
     let store = &f.store;
     let foreign = vec![candidate("other__issue-1", "a")];
-    let error = store.put_candidates(T, issue(ISSUE), foreign, T0, None).await.unwrap_err();
+    let error = store.put_records(T, Records::of(issue(ISSUE), foreign), T0, None).await.unwrap_err();
     assert!(matches!(error, StoreError::Invalid { field: "instance_id", .. }), "{error}");
     assert!(store.issue(T, ISSUE).await.is_err(), "nothing of it may stay");
 }
@@ -145,7 +148,7 @@ pub(crate) async fn test_runs_are_kept_with_reruns(f: &Fixture) {
     let store = &f.store;
     let new = candidate(ISSUE, "a");
     let id = new.id();
-    store.put_candidates(T, issue(ISSUE), vec![new], T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), vec![new]), T0, None).await.unwrap();
     let with = |content_id, run| NewTestRun { instance_id: ISSUE.to_owned(), content_id, run };
     let mut rerun = run(Some("a"), "unit");
     rerun.kind = TestKind::Reproduction;
@@ -167,7 +170,7 @@ pub(crate) async fn scores_are_per_revision_and_replaced(f: &Fixture) {
     let store = &f.store;
     let all: Vec<_> = ["a", "b"].iter().map(|seed| candidate(ISSUE, seed)).collect();
     let mut ids: Vec<_> = all.iter().map(store::NewCandidate::id).collect();
-    store.put_candidates(T, issue(ISSUE), all, T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), all), T0, None).await.unwrap();
     ids.sort_unstable();
     let score = |content_id, revision: &str, probability| StoredScore {
         content_id,

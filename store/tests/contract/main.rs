@@ -97,6 +97,7 @@ contract! {
         of_two_reports_at_once_the_higher_id_counts,
         bad_outcomes_are_refused_whole,
         outcomes_complete_an_idempotent_request,
+        records_of_a_request_are_stored_together_or_not_at_all,
         labelled_candidates_come_issue_by_issue,
         labelled_candidates_tell_what_pairs_need;
     runs:

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use store::{
-    Claim, ClaimRequest, Completion, IssueLabels, NewOutcome, StoreError, StoredResponse, Tenant,
-    labelled_issues,
+    Claim, ClaimRequest, Completion, ContentId, IssueLabels, NewOutcome, NewTestRun, Records, StoreError,
+    StoredResponse, Tenant, labelled_issues,
 };
 use uuid::Uuid;
 
-use crate::support::{Fixture, ISSUE, T, T0, at, candidate, issue, selection, trajectory};
+use crate::support::{Fixture, ISSUE, T, T0, at, candidate, issue, run, selection, trajectory};
 
-fn outcome(content_id: store::ContentId, resolved: Option<bool>, reward: Option<f64>) -> NewOutcome {
+fn outcome(content_id: ContentId, resolved: Option<bool>, reward: Option<f64>) -> NewOutcome {
     let detail = Some(serde_json::json!({"FAIL_TO_PASS": ["a\0"]}));
     let (id, source) = (Uuid::now_v7(), "report.resolved".to_owned());
     NewOutcome { id, content_id, selection_id: None, resolved, reward, source, detail }
@@ -41,7 +41,7 @@ pub(crate) async fn the_latest_outcome_counts_and_history_stays(f: &Fixture) {
 pub(crate) async fn of_two_reports_at_once_the_higher_id_counts(f: &Fixture) {
     let new = candidate(ISSUE, "a");
     let id = new.id();
-    f.store.put_candidates(T, issue(ISSUE), vec![new], T0, None).await.unwrap();
+    f.store.put_records(T, Records::of(issue(ISSUE), vec![new]), T0, None).await.unwrap();
     let (first, second) = (outcome(id, Some(true), None), outcome(id, Some(false), None));
     assert!(first.id < second.id);
     f.store.put_outcomes(T, vec![second, first], T0, None).await.unwrap();
@@ -51,7 +51,7 @@ pub(crate) async fn of_two_reports_at_once_the_higher_id_counts(f: &Fixture) {
 pub(crate) async fn bad_outcomes_are_refused_whole(f: &Fixture) {
     let new = candidate(ISSUE, "a");
     let id = new.id();
-    f.store.put_candidates(T, issue(ISSUE), vec![new], T0, None).await.unwrap();
+    f.store.put_records(T, Records::of(issue(ISSUE), vec![new]), T0, None).await.unwrap();
     let good = || outcome(id, Some(true), None);
     let empty = outcome(id, None, None);
     let nan = outcome(id, None, Some(f64::NAN));
@@ -73,7 +73,7 @@ pub(crate) async fn outcomes_complete_an_idempotent_request(f: &Fixture) {
     let store = &f.store;
     let new = candidate(ISSUE, "a");
     let id = new.id();
-    store.put_candidates(T, issue(ISSUE), vec![new], T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), vec![new]), T0, None).await.unwrap();
     let key = ClaimRequest {
         tenant: Tenant::DEFAULT,
         scope: "s".to_owned(),
@@ -96,6 +96,42 @@ pub(crate) async fn outcomes_complete_an_idempotent_request(f: &Fixture) {
     assert_eq!(store.outcomes(T, id).await.unwrap().len(), 1);
 }
 
+pub(crate) async fn records_of_a_request_are_stored_together_or_not_at_all(f: &Fixture) {
+    let store = &f.store;
+    let (new, other) = (candidate(ISSUE, "a"), candidate(ISSUE, "b"));
+    let (id, missing) = (new.id(), other.id());
+    let records = |of: ContentId| Records {
+        tests: vec![NewTestRun {
+            instance_id: ISSUE.to_owned(),
+            content_id: Some(of),
+            run: run(Some("a"), "unit"),
+        }],
+        outcomes: vec![outcome(of, Some(true), None)],
+        ..Records::of(issue(ISSUE), vec![new.clone()])
+    };
+    // What an outcome is about must be among the records, or stored.
+    let error = store.put_records(T, records(missing), T0, None).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { what: "candidate", .. }), "{error}");
+    assert!(store.issue(T, ISSUE).await.is_err(), "nothing of it may stay");
+
+    let key = ClaimRequest {
+        tenant: Tenant::DEFAULT,
+        scope: "s".to_owned(),
+        key: "k".to_owned(),
+        body_hash: [1; 32],
+    };
+    let Claim::Acquired(held) = store.claim(key, T0, Duration::from_secs(9)).await.unwrap() else { panic!() };
+    let completion = Completion { held, response: StoredResponse::default(), expires_at: at(60) };
+    store.put_records(T, records(id), T0, Some(completion.clone())).await.unwrap();
+    assert_eq!(store.test_runs(T, ISSUE, Some(id)).await.unwrap().len(), 1);
+    assert_eq!(store.outcomes(T, id).await.unwrap().len(), 1);
+    // A second answer to the same request, and what comes with it, is refused: no test run is kept twice.
+    let error = store.put_records(T, records(id), at(1), Some(completion)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    assert_eq!(store.test_runs(T, ISSUE, Some(id)).await.unwrap().len(), 1);
+    assert_eq!(store.outcomes(T, id).await.unwrap().len(), 1);
+}
+
 pub(crate) async fn labelled_candidates_come_issue_by_issue(f: &Fixture) {
     let store = &f.store;
     let mut expected = Vec::new();
@@ -104,14 +140,14 @@ pub(crate) async fn labelled_candidates_come_issue_by_issue(f: &Fixture) {
         let name = format!("acme__widget-{i}");
         let all: Vec<_> = (0..size).map(|n| candidate(&name, &n.to_string())).collect();
         let mut ids: Vec<_> = all.iter().map(store::NewCandidate::id).collect();
-        store.put_candidates(T, issue(&name), all, T0, None).await.unwrap();
+        store.put_records(T, Records::of(issue(&name), all), T0, None).await.unwrap();
         let outcomes = ids.iter().map(|&id| outcome(id, Some(true), None)).collect();
         store.put_outcomes(T, outcomes, T0, None).await.unwrap();
         ids.sort_unstable();
         expected.push((name, ids));
     }
     // Without an outcome it does not count.
-    store.put_candidates(T, issue("zz"), vec![candidate("zz", "a")], T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue("zz"), vec![candidate("zz", "a")]), T0, None).await.unwrap();
     let got: Vec<IssueLabels> = labelled_issues(&*f.store, T).try_collect().await.unwrap();
     let got: Vec<_> = got
         .into_iter()
@@ -131,7 +167,7 @@ pub(crate) async fn labelled_candidates_tell_what_pairs_need(f: &Fixture) {
         store::NewCandidate::prepare(&other_prompt).unwrap(),
     ];
     let ids: Vec<_> = all.iter().map(store::NewCandidate::id).collect();
-    store.put_candidates(T, issue(ISSUE), all, T0, None).await.unwrap();
+    store.put_records(T, Records::of(issue(ISSUE), all), T0, None).await.unwrap();
     let outcomes = ids.iter().map(|&id| outcome(id, Some(id == ids[0]), Some(0.75))).collect();
     store.put_outcomes(T, outcomes, T0, None).await.unwrap();
     let rows = store.labelled(T, None, 10).await.unwrap();

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::time::Duration;
 use store::{
     Claim, ClaimRequest, IssueLabels, JobState, Lease, Member, NewCheckpoint, NewJob, NewMember, NewOutcome,
-    NewRunEvent, NewTestRun, SelectionFilter, StoreError, StoredScore, Tenant, labelled_issues,
+    NewRunEvent, NewTestRun, Records, SelectionFilter, StoreError, StoredScore, Tenant, labelled_issues,
 };
 use uuid::Uuid;
 
@@ -89,8 +89,9 @@ pub(crate) async fn the_same_content_in_two_tenants_is_two_records(f: &Fixture) 
     for (seconds, tenant) in [(0, a), (5, b)] {
         let text = Some(format!("as {tenant} knows it"));
         let issue = store::NewIssue { instance_id: ISSUE.to_owned(), text };
-        let kept = store.put_candidates(tenant, issue, vec![new.clone()], at(seconds), None).await.unwrap();
-        assert!(kept[0].new, "whether another tenant has it must not show");
+        let known = store.known_candidates(tenant, &[id]).await.unwrap();
+        assert!(known.is_empty(), "whether another tenant has it must not show");
+        store.put_records(tenant, Records::of(issue, vec![new.clone()]), at(seconds), None).await.unwrap();
         store.put_outcomes(tenant, vec![outcome(id, None, tenant == a)], at(9), None).await.unwrap();
     }
     assert_eq!(store.candidate(a, id).await.unwrap().info.created_at, at(0));
@@ -202,7 +203,10 @@ pub(crate) async fn what_was_there_before_belongs_to_the_default_tenant(f: &Fixt
     assert!(matches!(held, Claim::Mismatch), "{held:?}");
     // It goes on being written to.
     store.record_selection(T, selection(ISSUE, &["x", "z"], at(9)), None).await.unwrap();
-    store.put_candidates(T, issue("other"), vec![candidate("other", "q")], at(9), None).await.unwrap();
+    store
+        .put_records(T, Records::of(issue("other"), vec![candidate("other", "q")]), at(9), None)
+        .await
+        .unwrap();
     missing(store.candidate(&tenant("b"), id).await);
     store.close().await;
     f.remove_another().await;

@@ -1,16 +1,12 @@
 //! Which rows belong to which step: a function of the seed and the step alone, so that a resumed run goes on with the
 //! same rows.
 
-use crate::config::RowOrder;
+use rand_xoshiro::{
+    SplitMix64,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
 
-/// SplitMix64.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
+use crate::config::RowOrder;
 
 /// How rows are dealt to steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +27,11 @@ impl Order {
     fn epoch(&self, epoch: usize) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..self.rows).collect();
         if self.kind == RowOrder::Shuffled {
-            let mut state = self.seed ^ (epoch as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+            let seed = self.seed ^ (epoch as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+            let mut random = SplitMix64::seed_from_u64(seed);
             for last in (1..rows.len()).rev() {
                 // The bias of the remainder is below 2⁻³² for any number of rows there can be.
-                rows.swap(last, (next(&mut state) % (last as u64 + 1)) as usize);
+                rows.swap(last, (random.next_u64() % (last as u64 + 1)) as usize);
             }
         }
         rows

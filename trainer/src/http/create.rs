@@ -1,19 +1,11 @@
 //! `POST /v1/runs`: starting a run.
 
-use axum::{
-    Extension,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
-use http::{HeaderValue, StatusCode, header};
+use axum::{Extension, extract::State, response::Response};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use server::{
-    Json, Kind, Problem, ProblemResponses,
-    auth::Caller,
-    idempotency::{StoredResponse, Ticket, kept_headers},
-    stored::completion,
-    trace,
+    Json, Kind, Problem, ProblemResponses, auth::Caller, idempotency::Ticket, stored::Answer, trace,
 };
 use store::Timestamp;
 use utoipa::ToSchema;
@@ -80,24 +72,11 @@ async fn create(
     let (id, now) = (Uuid::now_v7(), Timestamp::now());
     let body = serde_json::to_vec(&RunView::queued(id, &spec, service.settings.attempts.max(1), now)?)
         .map_err(|error| Problem::internal(&error))?;
-    let mut response = (StatusCode::CREATED, body.clone()).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let location =
-        HeaderValue::from_str(&format!("/v1/runs/{id}")).map_err(|error| Problem::internal(&error))?;
-    headers.insert(header::LOCATION, location);
-    let ticket = ticket.map(|Extension(ticket)| ticket);
-    // The answer is stored with the run, or neither is: a retry after a crash finds it or starts afresh.
-    let kept = ticket.as_ref().map(|ticket| {
-        let headers = kept_headers(response.headers());
-        let answer = StoredResponse { status: StatusCode::CREATED.as_u16(), headers, body };
-        completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
-    });
-    service.create(&caller.tenant, id, &spec, kept, now).await.map_err(stored)?;
-    if let Some(ticket) = ticket {
-        ticket.mark_kept();
-    }
-    Ok(response)
+    let (ticket, ttl) = (ticket.map(|Extension(ticket)| ticket), service.settings.idempotency_ttl.0);
+    let location = format!("/v1/runs/{id}");
+    let mut answer = Answer::json(StatusCode::CREATED, body, Some(&location), ticket, ttl)?;
+    service.create(&caller.tenant, id, &spec, answer.completion(), now).await.map_err(stored)?;
+    Ok(answer.stored())
 }
 
 fn read(config: Value) -> Result<RunConfig, Problem> {

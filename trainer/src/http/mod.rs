@@ -4,29 +4,27 @@ mod artifacts;
 mod checkpoints;
 mod create;
 mod events;
-mod launch;
 mod query;
 mod runs;
 mod settings;
+mod start;
 mod view;
 
-pub use launch::{Running, StartError, start};
 pub use settings::Settings;
+pub use start::{Running, StartError, start};
 
 use std::sync::Arc;
 
 use axum::{Extension, middleware::from_fn_with_state};
 use server::{
     Problem,
+    docs::BearerToken,
     idempotency::{IdempotencyStore, idempotent},
     stored::Stored,
 };
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
-use utoipa::{
-    OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::events::Stopping;
@@ -51,20 +49,6 @@ use crate::Service;
     security((), ("token" = [])),
 )]
 struct Api;
-
-struct BearerToken;
-
-impl utoipa::Modify for BearerToken {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(
-                "An API token. Not needed on a loopback address unless `auth.mode` asks for it.",
-            ))
-            .build();
-        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
-    }
-}
 
 /// The service's endpoints, to be put into [`server::stack`]. Streams of events end when `stop` is cancelled.
 pub fn router(service: &Service, stop: CancellationToken) -> OpenApiRouter {

@@ -4,19 +4,17 @@ mod classify;
 pub(crate) mod errors;
 mod models;
 mod rerank;
-mod run;
 mod score;
 mod settings;
+mod start;
 mod texts;
 mod tokenize;
 
-pub use run::{Running, StartError, start, start_with};
 pub use settings::Settings;
+pub use start::{Running, StartError, start, start_with};
 
-use utoipa::{
-    OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use server::docs::BearerToken;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::Service;
@@ -40,20 +38,6 @@ use crate::Service;
     security((), ("token" = [])),
 )]
 struct Api;
-
-struct BearerToken;
-
-impl utoipa::Modify for BearerToken {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(
-                "An API token. Not needed on a loopback address unless `auth.mode` asks for it.",
-            ))
-            .build();
-        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
-    }
-}
 
 /// The service's endpoints, to be put into [`server::stack`].
 pub fn router(service: &Service) -> OpenApiRouter {

@@ -1,7 +1,7 @@
 //! The service's configuration: the shared tables and its own.
 
 use serde::{Deserialize, Serialize};
-use server::config::{Auth, Database, Http, Limits, Log, Telemetry};
+use server::config::{Auth, Database, Http, Limits, Log, Shared, Telemetry};
 
 use crate::{models::ModelSettings, openai, pipeline::PipelineSettings};
 
@@ -45,31 +45,9 @@ impl Default for Settings {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use server::config::{Sources, load};
-
-    use super::*;
-
-    #[test]
-    fn the_documented_file_holds_every_own_key_with_its_default() {
-        let page = include_str!("../../../docs/configuration.md");
-        let file = page.split("```toml\n").find(|block| block.starts_with("[scoring]")).unwrap();
-        let (file, _) = file.split_once("```").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("entropo.toml");
-        std::fs::write(&path, file).unwrap();
-        let sources = Sources { file: Some(path), ..Sources::default() };
-        let loaded = load(&Settings::default(), &sources).unwrap();
-        assert_eq!(loaded.config, Settings::default());
-        let printed = loaded.to_toml();
-        for table in ["scoring", "models"] {
-            let (_, keys) = printed.split_once(&format!("[{table}]\n")).unwrap();
-            for line in keys.lines().take_while(|line| !line.is_empty()) {
-                let (key, value) = line.split_once(" = ").unwrap();
-                assert!(!value.contains("# default"), "{table}.{key} is missing from the page's file");
-                assert!(page.contains(&format!("| `{table}.{key}` |")), "the table lacks {table}.{key}");
-            }
-        }
+impl server::config::Settings for Settings {
+    fn shared(&self) -> Shared<'_> {
+        let Self { http, database, auth, limits, log, telemetry, .. } = self;
+        Shared { http, database, auth, limits, log, telemetry }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use common::{Candidate, Outcome, TestRun};
 use store::{
-    ConnectOptions, ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Store, Tenant, Timestamp,
-    connect,
+    ConnectOptions, ContentId, NewCandidate, NewIssue, NewOutcome, NewTestRun, Records, Store, Tenant,
+    Timestamp, connect,
 };
 use uuid::Uuid;
 
@@ -35,17 +35,18 @@ pub(super) async fn keep(store: &Arc<dyn Store>, tenant: &Tenant, mut issue: Iss
         .iter()
         .filter_map(|(id, details)| outcome(*ids.get(id)?, details.outcome.as_deref()?))
         .collect();
-    let counts = (runs.len(), outcomes.len());
-    let new_issue = NewIssue { instance_id: instance_id.clone(), text };
-    let kept = store.put_candidates(tenant, new_issue, candidates, now, None).await.with_context(what)?;
-    store.put_test_runs(tenant, runs, now).await.with_context(what)?;
-    store.put_outcomes(tenant, outcomes, now, None).await.with_context(what)?;
-    Ok(Kept {
-        candidates: kept.len(),
-        new: kept.iter().filter(|candidate| candidate.new).count(),
-        outcomes: counts.1,
-        test_runs: counts.0,
-    })
+    let given: Vec<ContentId> = candidates.iter().map(NewCandidate::id).collect();
+    let mut known = store.known_candidates(tenant, &given).await.with_context(what)?;
+    let kept = Kept {
+        candidates: given.len(),
+        new: given.into_iter().filter(|id| known.insert(*id)).count(),
+        outcomes: outcomes.len(),
+        test_runs: runs.len(),
+    };
+    let issue = NewIssue { instance_id: instance_id.clone(), text };
+    let records = Records { tests: runs, outcomes, ..Records::of(issue, candidates) };
+    store.put_records(tenant, records, now, None).await.with_context(what)?;
+    Ok(kept)
 }
 
 /// Ready to be stored, with the content address of each candidate id.

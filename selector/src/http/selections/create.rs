@@ -2,19 +2,11 @@
 
 use std::{str::FromStr as _, sync::Arc, time::Instant};
 
-use axum::{
-    Extension,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{Extension, extract::State, response::Response};
 use common::{Degraded, Selection};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use server::{
-    Json, Problem, ProblemResponses,
-    auth::Caller,
-    idempotency::{StoredResponse, Ticket, kept_headers},
-    observe::RequestId,
-    stored,
+    Json, Problem, ProblemResponses, auth::Caller, idempotency::Ticket, observe::RequestId, stored::Answer,
 };
 use store::{
     ContentId, NewIssue, NewSelection, SelectionRecord, StoreError, StoredCandidate, Tenant, Timestamp,
@@ -177,21 +169,8 @@ async fn keep(
 ) -> Result<Response, Problem> {
     let Created { new, body } = created;
     let location = format!("/v1/selections/{}", new.id);
-    let mut response = (StatusCode::CREATED, body.clone()).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        header::LOCATION,
-        HeaderValue::from_str(&location).map_err(|error| Problem::internal(&error))?,
-    );
-    let completion = ticket.as_ref().map(|ticket| {
-        let headers = kept_headers(response.headers());
-        let answer = StoredResponse { status: StatusCode::CREATED.as_u16(), headers, body };
-        stored::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
-    });
-    service.store.record_selection(tenant, new, completion).await.map_err(errors::stored)?;
-    if let Some(ticket) = ticket {
-        ticket.mark_kept();
-    }
-    Ok(response)
+    let ttl = service.settings.idempotency_ttl.0;
+    let mut answer = Answer::json(StatusCode::CREATED, body, Some(&location), ticket, ttl)?;
+    service.store.record_selection(tenant, new, answer.completion()).await.map_err(errors::stored)?;
+    Ok(answer.stored())
 }

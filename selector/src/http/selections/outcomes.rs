@@ -2,19 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::{
-    Extension,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
-use http::{HeaderValue, StatusCode, header};
+use axum::{Extension, extract::State, response::Response};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use server::{
-    Json, Path, Problem, ProblemResponses,
-    auth::Caller,
-    idempotency::{StoredResponse, Ticket, kept_headers},
-    intake::check_id,
-    stored,
+    Json, Path, Problem, ProblemResponses, auth::Caller, idempotency::Ticket, intake::check_id,
+    stored::Answer,
 };
 use store::{NewOutcome, RecordedOutcome, SelectionRecord, Store, Tenant, Timestamp};
 use utoipa::ToSchema;
@@ -122,21 +115,12 @@ pub(super) async fn report(
     let known = service.store.selection_outcomes(tenant, id).await.map_err(errors::stored)?;
     let answer = Outcomes { outcomes: after(&record, known, &new, now) };
     let body = serde_json::to_vec(&answer).map_err(|error| Problem::internal(&error))?;
-    let mut response = (StatusCode::OK, body.clone()).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // The answer is stored with the reports, or neither is: a retry after a crash reports nothing twice.
-    let completion = ticket.as_ref().map(|Extension(ticket)| {
-        let headers = kept_headers(response.headers());
-        let answer = StoredResponse { status: StatusCode::OK.as_u16(), headers, body };
-        stored::completion(ticket.held(), answer, service.settings.idempotency_ttl.0)
-    });
+    let (ticket, ttl) = (ticket.map(|Extension(ticket)| ticket), service.settings.idempotency_ttl.0);
+    let mut answer = Answer::json(StatusCode::OK, body, None, ticket, ttl)?;
     let resolved: Vec<bool> = new.iter().filter_map(|outcome| outcome.resolved).collect();
-    service.store.put_outcomes(tenant, new, now, completion).await.map_err(errors::stored)?;
+    service.store.put_outcomes(tenant, new, now, answer.completion()).await.map_err(errors::stored)?;
     resolved.into_iter().for_each(meter::reported);
-    if let Some(Extension(ticket)) = ticket {
-        ticket.mark_kept();
-    }
-    Ok(response)
+    Ok(answer.stored())
 }
 
 /// The latest outcome of each candidate once `new` is stored. Two candidates may have the same content, and then share

@@ -5,18 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use common::{Candidate, TestRun, VerifierScore};
-use rayon::prelude::*;
+use common::{Candidate, TestRun, Trajectory, VerifierScore};
 use server::{
     Problem,
     intake::{GivenRun, Intake, check_id, named_issue, same_issue, unique_id},
 };
-use store::{ContentId, Member, NewCandidate, NewMember, StoredCandidate};
+use store::{ContentId, Member, NewMember, StoredCandidate};
 
 use super::types::{CreateSelection, Options, StoredRequest};
 use crate::{
     Evidence, Policy,
-    http::{SelectionSettings, errors},
+    http::{SelectionSettings, prepare::ready_to_store},
 };
 
 /// Everything needed to select and to store.
@@ -123,21 +122,22 @@ fn tests_of(given: Vec<GivenRun>, instance_id: &str) -> Result<Vec<TestRun>, Pro
         .collect()
 }
 
-/// Serialises, hashes and compresses the new candidates: most of the cost of a large request, so on all cores.
+/// The new candidates, made ready for storing, and those that are known.
 fn members(
     new: &[Arc<Candidate>],
     known: &[Arc<Candidate>],
     contents: Vec<ContentId>,
 ) -> Result<Vec<NewMember>, Problem> {
-    let prepared: Result<Vec<NewMember>, Problem> = new
-        .par_iter()
-        .map(|candidate| {
-            let content = NewCandidate::prepare(&candidate.trajectory).map_err(errors::stored)?;
-            let content = Member::New(Box::new(content));
-            Ok(NewMember { candidate_id: candidate.candidate_id.clone(), content })
+    let trajectories: Vec<&Trajectory> = new.iter().map(|candidate| &candidate.trajectory).collect();
+    let prepared = ready_to_store(&trajectories)?;
+    let mut members: Vec<NewMember> = new
+        .iter()
+        .zip(prepared)
+        .map(|(candidate, content)| NewMember {
+            candidate_id: candidate.candidate_id.clone(),
+            content: Member::New(Box::new(content)),
         })
         .collect();
-    let mut members = prepared?;
     members.extend(known.iter().zip(contents).map(|(candidate, id)| NewMember {
         candidate_id: candidate.candidate_id.clone(),
         content: Member::Known(id),

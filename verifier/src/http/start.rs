@@ -1,11 +1,14 @@
-//! Starting the service: store, tokens, models, stack, listener.
+//! Starting the service: store, tokens, listener, models.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 pub use server::launch::StartError;
-use server::{Edge, health::Probe, launch, serve, stack, stored::Stored};
-use store::Store;
+use server::{
+    config::Settings as _,
+    health::Probe,
+    launch::{Prepared, Served},
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,19 +31,15 @@ const RELOAD_EVERY: Duration = Duration::from_secs(15);
 pub struct Running {
     /// Where; with the real port when port 0 was asked for.
     pub addr: SocketAddr,
-    /// The records.
-    pub store: Arc<dyn Store>,
     /// The service, to score in this process without HTTP.
     pub service: Service,
-    served: JoinHandle<io::Result<()>>,
+    served: Served,
 }
 
 impl Running {
     /// Waits until the service has stopped, which it does when the token given to [`start`] is cancelled.
     pub async fn wait(self) -> io::Result<()> {
-        let ended = self.served.await.map_err(io::Error::other)?;
-        self.store.close().await;
-        ended
+        self.served.wait().await
     }
 }
 
@@ -56,13 +55,9 @@ pub async fn start_with(
     loader: Arc<dyn Loader>,
     stop: CancellationToken,
 ) -> Result<Running, StartError> {
-    let bind = settings.http.bind;
-    let store = launch::open(&settings.database).await?;
     // Nothing here is created by a POST that could be repeated, so no answers are kept.
-    let stored = Arc::new(Stored { store: Arc::clone(&store), idempotency_ttl: Duration::ZERO });
-    let auth = launch::authenticator(&settings.auth, bind, &settings.database, &stored).await?;
-    let (listener, addr) = launch::listen(bind).await?;
-
+    let prepared = Prepared::new(settings.shared(), Duration::ZERO).await?;
+    let store = Arc::clone(&prepared.store);
     let shadow = Some(settings.models.shadow.as_str()).filter(|name| !name.is_empty());
     let scoring = settings.scoring.clone();
     let registry =
@@ -84,21 +79,11 @@ pub async fn start_with(
         }
         Err(_) => Some(loading),
     };
-    let edge = Edge {
-        service: "verifier",
-        limits: settings.limits.clone(),
-        auth,
-        loopback: bind.ip().is_loopback(),
-        probes: vec![stored as Arc<dyn Probe>, Arc::new(ModelProbe(service.clone()))],
-        stop: stop.clone(),
-    };
-    let app = stack(router(&service), edge);
     tokio::spawn(revive(service.clone(), loading, stop.clone()));
     tokio::spawn(follow(service.clone(), settings.models.refresh.0, stop.clone()));
-    let limits = settings.limits.clone();
-    let served = tokio::spawn(async move { serve(listener, app, &limits, stop).await });
-    tracing::info!(%addr, database = settings.database.redacted(), "verifier is listening");
-    Ok(Running { addr, store, service, served })
+    let served =
+        prepared.serve("verifier", router(&service), vec![Arc::new(ModelProbe(service.clone()))], stop);
+    Ok(Running { addr: served.addr, service, served })
 }
 
 /// Warms the models up, and later asks those that did not answer last time whether they do again: without requests,
