@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, table: &mut Table) -> Result<()> {
     let template = Template::selection("s__s", CANDIDATES);
     let rate = match context.rate {
         Some(rate) => rate,
-        None => peak(addr, &template, Duration::from_secs(3)).await.rate() * 0.7,
+        None => peak(addr, &template, Duration::from_secs(3)).await.1.rate() * 0.7,
     };
     say(&format!("  {rate:.0} selections a second for {:.0} minutes", context.soak.as_secs_f64() / 60.0));
     let length = context.soak;
