@@ -110,8 +110,7 @@ impl Prepared {
         let edge = Edge { service, limits: limits.clone(), auth, loopback, probes, stop: stop.clone() };
         let app = stack(router, edge);
         let task = tokio::spawn(async move { serve(listener, app, &limits, stop).await });
-        tracing::info!(%addr, database, "{service} is listening");
-        Served { addr, store, task }
+        Served { addr, store, database, task }
     }
 }
 
@@ -122,6 +121,8 @@ pub struct Served {
     pub addr: SocketAddr,
     /// The records.
     pub store: Arc<dyn Store>,
+    /// Where they are, without the password.
+    pub database: String,
     task: JoinHandle<io::Result<()>>,
 }
 

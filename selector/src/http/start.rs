@@ -25,5 +25,7 @@ pub async fn start(
     let prepared = Prepared::new(settings.shared(), settings.selection.idempotency_ttl.0).await?;
     let service = Service::new(Arc::clone(&prepared.store), settings.selection.clone(), verifier);
     tokio::spawn(launch::purge(Arc::clone(&prepared.store), stop.clone()));
-    Ok(prepared.serve("selector", router(&service), Vec::new(), stop))
+    let served = prepared.serve("selector", router(&service), Vec::new(), stop);
+    tracing::info!(addr = %served.addr, database = served.database, "selector is listening");
+    Ok(served)
 }

@@ -62,6 +62,7 @@ pub async fn start(
     let service = Service::new(Arc::clone(&store), settings.trainer.clone(), engine, client);
     let router = router(&service, stop.clone());
     let served = prepared.serve("trainer", router, vec![Arc::new(RunsProbe(runs.clone()))], stop.clone());
+    tracing::info!(addr = %served.addr, database = served.database, "trainer is listening");
     let (addr, patience) = (served.addr, settings.limits.shutdown_timeout.0);
     let workers = TaskTracker::new();
     for number in 0..settings.trainer.workers {

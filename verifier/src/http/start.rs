@@ -83,6 +83,7 @@ pub async fn start_with(
     tokio::spawn(follow(service.clone(), settings.models.refresh.0, stop.clone()));
     let served =
         prepared.serve("verifier", router(&service), vec![Arc::new(ModelProbe(service.clone()))], stop);
+    tracing::info!(addr = %served.addr, database = served.database, "verifier is listening");
     Ok(Running { addr: served.addr, service, served })
 }
 
