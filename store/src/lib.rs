@@ -26,7 +26,7 @@ pub use api::candidates::{
 };
 pub use api::idempotency::{Claim, ClaimRequest, Completion, Held, IdempotencyStore, StoredResponse};
 pub use api::issues::{Issue, IssueStore, NewIssue};
-pub use api::jobs::{Heartbeat, Job, JobState, JobStore, Lease, NewJob, WaitingJobs};
+pub use api::jobs::{End, Heartbeat, Job, JobState, JobStore, Lease, NewJob, WaitingJobs};
 pub use api::outcomes::{
     IssueLabels, LabelCursor, LabelledCandidate, NewOutcome, OutcomeStore, RecordedOutcome, labelled_issues,
 };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::idempotency::Completion;
-use crate::{Result, Tenant, Timestamp};
+use crate::{NewRunEvent, Result, Tenant, Timestamp};
 
 /// A job to be queued.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +113,26 @@ impl Job {
     }
 }
 
+/// How an attempt at a job ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// Well, with what it made.
+    Done(serde_json::Value),
+    /// With an error that another attempt would not cure.
+    Failed(String),
+    /// With an error that may pass: queued again for a later time, or dead when the attempts are used up.
+    Retry {
+        /// What went wrong.
+        error: String,
+        /// When the next attempt may begin.
+        at: Timestamp,
+    },
+    /// As it was asked to.
+    Cancelled,
+    /// Unfinished, to be claimed again at once: the attempt does not count. Cancelled when that was asked for.
+    GivenBack,
+}
+
 /// The answer to a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -157,29 +177,19 @@ pub trait JobStore: Send + Sync {
         extend: Duration,
     ) -> Result<Heartbeat>;
 
-    /// Ends a job well. `Conflict` when the lease was lost.
-    async fn finish_job(&self, lease: Lease, result: serde_json::Value, now: Timestamp) -> Result<()>;
-
-    /// Ends an attempt with an error: queues the job again for `retry_at` (dead when the attempts are used up), or
-    /// with `None` for good. `Conflict` when the lease was lost.
-    async fn fail_job(
+    /// Ends an attempt; the state the job now has. The last event of a run is stored with it, or neither is: who dies
+    /// in between has not said that it is over. `Conflict` when the lease was lost.
+    async fn end_job(
         &self,
         lease: Lease,
-        error: &str,
-        retry_at: Option<Timestamp>,
+        end: End,
+        last: Option<NewRunEvent>,
         now: Timestamp,
     ) -> Result<JobState>;
-
-    /// Ends a running job that was asked to stop. `Conflict` when the lease was lost.
-    async fn cancelled_job(&self, lease: Lease, now: Timestamp) -> Result<()>;
 
     /// Cancels a job: at once when it is queued; a running one is asked to stop. The state it now has; a job that
     /// has ended stays as it is. `NotFound` when there is none.
     async fn cancel_job(&self, tenant: &Tenant, id: Uuid, now: Timestamp) -> Result<JobState>;
-
-    /// Gives a job back unfinished, to be claimed again at once: the attempt does not count. It is cancelled when that
-    /// was asked for. The state it now has; `Conflict` when the lease was lost.
-    async fn release_job(&self, lease: Lease, now: Timestamp) -> Result<JobState>;
 
     /// Queues a job again that was cancelled, failed or is dead, for `attempts` more attempts. `Conflict` when it is
     /// none of these, `NotFound` when there is none.

@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::rows::{json, word};
+use super::runs::append;
 use super::statement::{Row, Statement, Value};
 use super::{Backend, SqlStore, idempotency};
 use crate::api::candidates::check_key;
 use crate::{
-    Completion, Heartbeat, Job, JobState, JobStore, Lease, NewJob, Result, StoreError, Tenant, Timestamp,
-    WaitingJobs,
+    Completion, End, Heartbeat, Job, JobState, JobStore, Lease, NewJob, NewRunEvent, Result, StoreError,
+    Tenant, Timestamp, WaitingJobs,
 };
 
 const COLUMNS: &str =
@@ -55,6 +56,39 @@ pub(super) fn held(set: &str, returning: &str, lease: Lease) -> Statement {
         .bind(lease.id)
         .bind(lease.attempt)
         .or_else(lost)
+}
+
+/// The update that ends an attempt; it returns the new state.
+fn ending(lease: Lease, end: End, now: Timestamp) -> Result<Statement> {
+    // NUL cannot be stored, and this text comes from wherever the work failed.
+    let text = |error: String| error.replace('\0', "\u{fffd}");
+    Ok(match end {
+        End::Done(result) => {
+            let set = "state = 'done', lease_until = NULL, error = NULL, result = $4, updated_at = $3, finished_at = $3";
+            held(set, "state", lease).bind(now).bind(json("result", &result)?)
+        }
+        End::Failed(error) => {
+            let set = "state = 'failed', lease_until = NULL, error = $4, updated_at = $3, finished_at = $3";
+            held(set, "state", lease).bind(now).bind(text(error))
+        }
+        End::Retry { error, at } => {
+            let set = "state = CASE WHEN cancel_requested THEN 'cancelled'
+                    WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
+                finished_at = CASE WHEN cancel_requested OR attempts >= max_attempts THEN $3 END,
+                lease_until = NULL, error = $4, updated_at = $3, run_after = $5";
+            held(set, "state", lease).bind(now).bind(text(error)).bind(at)
+        }
+        End::Cancelled => {
+            let set = "state = 'cancelled', lease_until = NULL, updated_at = $3, finished_at = $3";
+            held(set, "state", lease).bind(now)
+        }
+        End::GivenBack => {
+            let set = "state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
+                finished_at = CASE WHEN cancel_requested THEN $3 END,
+                max_attempts = max_attempts + 1, lease_until = NULL, updated_at = $3, run_after = $3";
+            held(set, "state", lease).bind(now)
+        }
+    })
 }
 
 #[async_trait]
@@ -136,44 +170,22 @@ impl<B: Backend> JobStore for SqlStore<B> {
         }
     }
 
-    async fn finish_job(&self, lease: Lease, result: serde_json::Value, now: Timestamp) -> Result<()> {
-        let set = "state = 'done', lease_until = NULL, error = NULL, result = $3, updated_at = $4, finished_at = $4";
-        let finish = held(set, "id", lease).bind(json("result", &result)?).bind(now);
-        self.write_one(finish).await.map(drop)
-    }
-
-    async fn fail_job(
+    async fn end_job(
         &self,
         lease: Lease,
-        error: &str,
-        retry_at: Option<Timestamp>,
+        end: End,
+        last: Option<NewRunEvent>,
         now: Timestamp,
     ) -> Result<JobState> {
-        // NUL cannot be stored, and this text comes from wherever the work failed.
-        let error = error.replace('\0', "\u{fffd}");
-        let fail = match retry_at {
-            None => {
-                let set =
-                    "state = 'failed', lease_until = NULL, error = $3, updated_at = $4, finished_at = $4";
-                held(set, "state", lease).bind(error).bind(now)
-            }
-            Some(at) => {
-                let set = "state = CASE WHEN cancel_requested THEN 'cancelled'
-                        WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
-                    finished_at = CASE WHEN cancel_requested OR attempts >= max_attempts THEN $4 END,
-                    lease_until = NULL, error = $3, updated_at = $4, run_after = $5";
-                held(set, "state", lease).bind(error).bind(now).bind(at)
-            }
-        };
-        match self.write_one(fail).await?.first() {
+        let mut statements = vec![ending(lease, end, now)?];
+        if let Some(event) = last {
+            statements.push(append(lease, event, now)?);
+        }
+        let rows = self.write(statements).await?;
+        match rows.first().and_then(|rows| rows.first()) {
             Some(row) => row.word("state"),
             None => Err(StoreError::not_found("job", lease.id)),
         }
-    }
-
-    async fn cancelled_job(&self, lease: Lease, now: Timestamp) -> Result<()> {
-        let set = "state = 'cancelled', lease_until = NULL, updated_at = $3, finished_at = $3";
-        self.write_one(held(set, "id", lease).bind(now)).await.map(drop)
     }
 
     async fn cancel_job(&self, tenant: &Tenant, id: Uuid, now: Timestamp) -> Result<JobState> {
@@ -188,16 +200,6 @@ impl<B: Backend> JobStore for SqlStore<B> {
         match self.write_one(cancel).await?.first() {
             Some(row) => row.word("state"),
             None => Err(StoreError::not_found("job", id)),
-        }
-    }
-
-    async fn release_job(&self, lease: Lease, now: Timestamp) -> Result<JobState> {
-        let set = "state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
-            finished_at = CASE WHEN cancel_requested THEN $3 END,
-            max_attempts = max_attempts + 1, lease_until = NULL, updated_at = $3, run_after = $3";
-        match self.write_one(held(set, "state", lease).bind(now)).await?.first() {
-            Some(row) => row.word("state"),
-            None => Err(StoreError::not_found("job", lease.id)),
         }
     }
 

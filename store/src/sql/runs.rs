@@ -19,17 +19,22 @@ fn fence(lease: Lease) -> Statement {
     held("attempts = attempts", "id", lease)
 }
 
+/// Appends an event; the job's row must be locked, as [`fence`] does it.
+pub(super) fn append(lease: Lease, event: NewRunEvent, now: Timestamp) -> Result<Statement> {
+    check_key("kind", &event.kind)?;
+    let sql = "INSERT INTO run_events (run_id, seq, attempt, at, kind, body)
+        SELECT CAST($1 AS TEXT), COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5 FROM run_events WHERE run_id = $1
+        RETURNING seq";
+    let statement = Statement::wide(sql).bind(lease.id).bind(lease.attempt).bind(now);
+    Ok(statement.bind(event.kind).bind(json("body", &event.body)?))
+}
+
 #[async_trait]
 impl<B: Backend> RunStore for SqlStore<B> {
     async fn append_events(&self, lease: Lease, events: Vec<NewRunEvent>, now: Timestamp) -> Result<i64> {
-        let append = "INSERT INTO run_events (run_id, seq, attempt, at, kind, body)
-            SELECT CAST($1 AS TEXT), COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5 FROM run_events WHERE run_id = $1
-            RETURNING seq";
         let mut statements = vec![fence(lease)];
         for event in events {
-            check_key("kind", &event.kind)?;
-            let statement = Statement::wide(append).bind(lease.id).bind(lease.attempt).bind(now);
-            statements.push(statement.bind(event.kind).bind(json("body", &event.body)?));
+            statements.push(append(lease, event, now)?);
         }
         let last = "SELECT COALESCE(MAX(seq), 0) AS seq FROM run_events WHERE run_id = $1";
         statements.push(Statement::wide(last).bind(lease.id));

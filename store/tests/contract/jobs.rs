@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use store::{
-    Claim, ClaimRequest, Completion, Job, JobState, Lease, NewJob, StoreError, StoredResponse, Tenant,
+    Claim, ClaimRequest, Completion, End, Job, JobState, Lease, NewJob, StoreError, StoredResponse, Tenant,
     Timestamp,
 };
 use uuid::Uuid;
@@ -35,6 +35,10 @@ async fn claim_one(f: &Fixture, kind: &str, now: Timestamp) -> Option<Job> {
     f.store.claim_jobs(kind, "w", 1, now, LEASE).await.unwrap().pop()
 }
 
+fn retry(error: &str, at: Timestamp) -> End {
+    End::Retry { error: error.to_owned(), at }
+}
+
 fn assert_lost<T: std::fmt::Debug>(result: &Result<T, StoreError>) {
     assert!(matches!(result, Err(StoreError::Conflict { what: "job", .. })), "{result:?}");
 }
@@ -50,14 +54,14 @@ pub(crate) async fn a_job_runs_to_its_end(f: &Fixture) {
     assert_eq!((beat.lease_until, beat.cancel_requested), (at(41), false));
     f.store.heartbeat(claimed.lease(), None, at(12), LEASE).await.unwrap();
     assert_eq!(f.store.job(T, id).await.unwrap().progress, Some(json!({"step": 5})));
-    f.store.finish_job(claimed.lease(), json!({"loss": 0.5}), at(20)).await.unwrap();
+    f.store.end_job(claimed.lease(), End::Done(json!({"loss": 0.5})), None, at(20)).await.unwrap();
     let done = f.store.job(T, id).await.unwrap();
     assert_eq!(
         (done.state, done.result.clone(), done.finished_at),
         (JobState::Done, Some(json!({"loss": 0.5})), Some(at(20)))
     );
     assert!(done.state.is_final() && done.lease_until.is_none());
-    assert_lost(&f.store.finish_job(claimed.lease(), json!(1), at(21)).await);
+    assert_lost(&f.store.end_job(claimed.lease(), End::Done(json!(1)), None, at(21)).await);
 }
 
 pub(crate) async fn jobs_start_when_due_and_in_order(f: &Fixture) {
@@ -111,9 +115,9 @@ pub(crate) async fn a_dead_workers_job_goes_to_another_and_the_fence_holds(f: &F
     let heir = claim_one(f, "train", at(31)).await.unwrap();
     assert_eq!((heir.id, heir.attempts), (id, 2));
     assert_lost(&f.store.heartbeat(slow, None, at(32), LEASE).await);
-    assert_lost(&f.store.finish_job(slow, json!(1), at(32)).await);
-    assert_lost(&f.store.fail_job(slow, "no", None, at(32)).await);
-    assert_lost(&f.store.cancelled_job(slow, at(32)).await);
+    assert_lost(&f.store.end_job(slow, End::Done(json!(1)), None, at(32)).await);
+    assert_lost(&f.store.end_job(slow, End::Failed("no".to_owned()), None, at(32)).await);
+    assert_lost(&f.store.end_job(slow, End::Cancelled, None, at(32)).await);
     assert_eq!(f.store.reap(at(100)).await.unwrap(), 1);
     let dead = f.store.job(T, id).await.unwrap();
     assert_eq!((dead.state, dead.finished_at), (JobState::Dead, Some(at(100))));
@@ -124,17 +128,23 @@ pub(crate) async fn a_dead_workers_job_goes_to_another_and_the_fence_holds(f: &F
 pub(crate) async fn errors_are_retried_until_the_attempts_are_used_up(f: &Fixture) {
     let id = queue(f, job("train", T0, 2)).await;
     let lease = claim_one(f, "train", T0).await.unwrap().lease();
-    let state = f.store.fail_job(lease, "out of memory\0", Some(at(60)), at(5)).await.unwrap();
+    let state = f.store.end_job(lease, retry("out of memory\0", at(60)), None, at(5)).await.unwrap();
     assert_eq!(state, JobState::Queued);
     assert!(claim_one(f, "train", at(59)).await.is_none());
     let again = claim_one(f, "train", at(60)).await.unwrap();
     assert_eq!(again.error.as_deref(), Some("out of memory\u{fffd}"));
-    assert_eq!(f.store.fail_job(again.lease(), "again", Some(at(90)), at(61)).await.unwrap(), JobState::Dead);
+    assert_eq!(
+        f.store.end_job(again.lease(), retry("again", at(90)), None, at(61)).await.unwrap(),
+        JobState::Dead
+    );
     assert_eq!(f.store.job(T, id).await.unwrap().error.as_deref(), Some("again"));
 
     queue(f, job("score", T0, 9)).await;
     let lease = claim_one(f, "score", T0).await.unwrap().lease();
-    assert_eq!(f.store.fail_job(lease, "no such model", None, at(5)).await.unwrap(), JobState::Failed);
+    assert_eq!(
+        f.store.end_job(lease, End::Failed("no such model".to_owned()), None, at(5)).await.unwrap(),
+        JobState::Failed
+    );
 }
 
 pub(crate) async fn jobs_are_cancelled(f: &Fixture) {
@@ -146,7 +156,7 @@ pub(crate) async fn jobs_are_cancelled(f: &Fixture) {
     let lease = claim_one(f, "train", T0).await.unwrap().lease();
     assert_eq!(f.store.cancel_job(T, polite, at(1)).await.unwrap(), JobState::Running);
     assert!(f.store.heartbeat(lease, None, at(2), LEASE).await.unwrap().cancel_requested);
-    f.store.cancelled_job(lease, at(3)).await.unwrap();
+    f.store.end_job(lease, End::Cancelled, None, at(3)).await.unwrap();
     assert_eq!(f.store.job(T, polite).await.unwrap().state, JobState::Cancelled);
     assert_eq!(f.store.cancel_job(T, polite, at(4)).await.unwrap(), JobState::Cancelled);
     assert_eq!(f.store.job(T, polite).await.unwrap().finished_at, Some(at(3)));
@@ -186,18 +196,23 @@ pub(crate) async fn bad_jobs_are_refused(f: &Fixture) {
         let error = f.store.enqueue(wrong, None, T0).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid { .. }), "{error}");
     }
-    assert_lost(&f.store.finish_job(Lease { id: Uuid::now_v7(), attempt: 1 }, json!(1), T0).await);
+    assert_lost(
+        &f.store.end_job(Lease { id: Uuid::now_v7(), attempt: 1 }, End::Done(json!(1)), None, T0).await,
+    );
 }
 
 pub(crate) async fn a_job_given_back_keeps_its_attempts(f: &Fixture) {
     let id = queue(f, job("train", T0, 1)).await;
     let first = claim_one(f, "train", T0).await.unwrap();
-    assert_eq!(f.store.release_job(first.lease(), at(1)).await.unwrap(), JobState::Queued);
-    assert_lost(&f.store.release_job(first.lease(), at(1)).await);
+    assert_eq!(f.store.end_job(first.lease(), End::GivenBack, None, at(1)).await.unwrap(), JobState::Queued);
+    assert_lost(&f.store.end_job(first.lease(), End::GivenBack, None, at(1)).await);
     let second = claim_one(f, "train", at(1)).await.unwrap();
     assert_eq!((second.id, second.attempts, second.max_attempts), (id, 2, 2));
     f.store.cancel_job(T, id, at(2)).await.unwrap();
-    assert_eq!(f.store.release_job(second.lease(), at(3)).await.unwrap(), JobState::Cancelled);
+    assert_eq!(
+        f.store.end_job(second.lease(), End::GivenBack, None, at(3)).await.unwrap(),
+        JobState::Cancelled
+    );
     assert_eq!(f.store.job(T, id).await.unwrap().finished_at, Some(at(3)));
 }
 
@@ -208,10 +223,10 @@ pub(crate) async fn what_ended_badly_can_go_on(f: &Fixture) {
     f.store.resume_job(T, id, 2, at(2)).await.unwrap();
     let claimed = claim_one(f, "train", at(2)).await.unwrap();
     assert_eq!((claimed.cancel_requested, claimed.finished_at, claimed.max_attempts), (false, None, 2));
-    f.store.fail_job(claimed.lease(), "bad data", None, at(3)).await.unwrap();
+    f.store.end_job(claimed.lease(), End::Failed("bad data".to_owned()), None, at(3)).await.unwrap();
     f.store.resume_job(T, id, 1, at(4)).await.unwrap();
     let again = claim_one(f, "train", at(4)).await.unwrap();
-    f.store.finish_job(again.lease(), json!({}), at(5)).await.unwrap();
+    f.store.end_job(again.lease(), End::Done(json!({})), None, at(5)).await.unwrap();
     assert_lost(&f.store.resume_job(T, id, 1, at(6)).await);
     let missing = f.store.resume_job(T, Uuid::now_v7(), 1, at(6)).await;
     assert!(matches!(missing, Err(StoreError::NotFound { what: "job", .. })), "{missing:?}");

@@ -102,6 +102,7 @@ contract! {
         labelled_candidates_tell_what_pairs_need;
     runs:
         events_are_numbered_without_gaps,
+        a_run_ends_with_its_last_event_or_not_at_all,
         only_the_holder_of_the_lease_reports,
         writers_at_once_get_numbers_of_their_own,
         checkpoints_are_registered_replaced_and_forgotten;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use store::{Lease, NewCheckpoint, NewJob, NewRunEvent, StoreError, Tenant};
+use store::{End, JobState, Lease, NewCheckpoint, NewJob, NewRunEvent, StoreError, Tenant};
 use uuid::Uuid;
 
 use crate::support::{Fixture, T, T0, at};
@@ -46,6 +46,27 @@ pub(crate) async fn events_are_numbered_without_gaps(f: &Fixture) {
     let page = f.store.run_events(T, lease.id, 1, 1).await.unwrap();
     assert_eq!(page, [all[1].clone()]);
     assert!(f.store.run_events(T, Uuid::now_v7(), 0, 10).await.unwrap().is_empty());
+}
+
+pub(crate) async fn a_run_ends_with_its_last_event_or_not_at_all(f: &Fixture) {
+    let lease = held(f).await;
+    f.store.append_events(lease, vec![event(1)], at(1)).await.unwrap();
+    let ended = |number| Some(NewRunEvent { kind: "ended".to_owned(), body: json!({"number": number}) });
+    // An event that cannot be stored leaves the job as it was.
+    let wrong = Some(NewRunEvent { kind: String::new(), body: json!({}) });
+    f.store.end_job(lease, End::Done(json!({})), wrong, at(2)).await.unwrap_err();
+    let state = f.store.end_job(lease, End::GivenBack, ended(1), at(2)).await.unwrap();
+    assert_eq!(state, JobState::Queued);
+    // Who no longer holds the run says nothing about its end.
+    f.store.end_job(lease, End::Done(json!({})), ended(2), at(3)).await.unwrap_err();
+    let next = f.store.claim_jobs("train", "v", 1, at(3), LEASE).await.unwrap().pop().unwrap().lease();
+    f.store.end_job(lease, End::Done(json!({})), ended(3), at(4)).await.unwrap_err();
+    assert_eq!(f.store.job(T, lease.id).await.unwrap().state, JobState::Running);
+    f.store.end_job(next, End::Done(json!({})), ended(4), at(5)).await.unwrap();
+    let events = f.store.run_events(T, lease.id, 0, 10).await.unwrap();
+    let told: Vec<_> =
+        events.iter().map(|event| (event.seq, event.attempt, event.body["number"].as_i64())).collect();
+    assert_eq!(told, [(1, 1, None), (2, 1, Some(1)), (3, 2, Some(4))]);
 }
 
 pub(crate) async fn only_the_holder_of_the_lease_reports(f: &Fixture) {

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 use server::trace;
-use store::{Job, Lease, NewRunEvent, StoreError, Timestamp};
+use store::{End, Job, Lease, NewRunEvent, StoreError, Timestamp};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
@@ -206,44 +206,28 @@ async fn end(
     stop: &Stop,
     ended: Ended,
 ) -> Result<&'static str, StoreError> {
-    let store = &service.store;
-    let now = Timestamp::now();
-    let say = |state: &str, error: Option<&RunError>| NewRunEvent {
-        kind: "ended".to_owned(),
-        body: json!({"state": state, "error": error.map(ToString::to_string)}),
-    };
     let cancelled = stop.cancelled.load(Ordering::Acquire);
-    let error = match ended {
-        Ok(summary) if summary.reason != Reason::Stopped => {
-            append(service, lease, stop, vec![say("done", None)]).await?;
-            let result = json!(summary);
-            held(stop, || store.finish_job(lease, result.clone(), now)).await?;
-            return Ok("done");
-        }
+    let (end, outcome, error) = match ended {
+        Ok(summary) if summary.reason != Reason::Stopped => (End::Done(json!(summary)), "done", None),
         // What an engine says that was asked to stop before its first step is no failure.
-        Err(error) if !(error.is_transient() && stop.any()) => error,
-        Ok(_) | Err(_) if cancelled => {
-            append(service, lease, stop, vec![say("cancelled", None)]).await?;
-            held(stop, || store.cancelled_job(lease, now)).await?;
-            return Ok("cancelled");
+        Err(error) if !(error.is_transient() && stop.any()) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the attempt failed");
+            let text = error.to_string();
+            if error.is_transient() {
+                let doubled = 2_u32.saturating_pow(job.attempts.saturating_sub(1).min(16));
+                let pause = (service.settings.retry_pause.0 * doubled).min(LONGEST_PAUSE);
+                let retry = End::Retry { error: text.clone(), at: Timestamp::now().plus(pause) };
+                let outcome = if job.attempts < job.max_attempts { "retried" } else { "dead" };
+                (retry, outcome, Some(text))
+            } else {
+                (End::Failed(text.clone()), "failed", Some(text))
+            }
         }
-        Ok(_) | Err(_) => {
-            append(service, lease, stop, vec![say("queued", None)]).await?;
-            held(stop, || store.release_job(lease, now)).await?;
-            return Ok("given_back");
-        }
+        Ok(_) | Err(_) if cancelled => (End::Cancelled, "cancelled", None),
+        Ok(_) | Err(_) => (End::GivenBack, "given_back", None),
     };
-    tracing::warn!(error = &error as &dyn std::error::Error, "the attempt failed");
-    let outcome = match error.is_transient() {
-        true if job.attempts < job.max_attempts => "queued",
-        true => "dead",
-        false => "failed",
-    };
-    append(service, lease, stop, vec![say(outcome, Some(&error))]).await?;
-    let doubled = 2_u32.saturating_pow(job.attempts.saturating_sub(1).min(16));
-    let pause = (service.settings.retry_pause.0 * doubled).min(LONGEST_PAUSE);
-    let retry = error.is_transient().then(|| now.plus(pause));
-    let text = error.to_string();
-    held(stop, || store.fail_job(lease, &text, retry, now)).await?;
-    Ok(if outcome == "queued" { "retried" } else { outcome })
+    let state = if matches!(outcome, "retried" | "given_back") { "queued" } else { outcome };
+    let last = NewRunEvent { kind: "ended".to_owned(), body: json!({"state": state, "error": error}) };
+    held(stop, || service.store.end_job(lease, end.clone(), Some(last.clone()), Timestamp::now())).await?;
+    Ok(outcome)
 }
