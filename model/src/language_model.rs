@@ -202,6 +202,11 @@ impl LanguageModel {
         Self { network: self.network.train(), device, ..self }
     }
 
+    /// The model whose parameters are on this device.
+    pub(crate) fn at(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
     /// The same model with its parameters exchanged, those of adapters included.
     pub(crate) fn exchange<M: ParameterMapper>(self, mapper: &mut M) -> Self {
         Self { network: self.network.exchange(self.prefix, mapper), ..self }

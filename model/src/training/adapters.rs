@@ -166,7 +166,7 @@ impl LanguageModel {
         })
     }
 
-    fn each_projection(self, change: impl Fn(&mut Projection)) -> Self {
+    pub(super) fn each_projection(self, change: impl Fn(&mut Projection)) -> Self {
         let mut network = self.network().clone();
         for layer in &mut network.model.layers {
             for (_, projection) in layer.projections() {

@@ -40,6 +40,14 @@ impl Gradients {
         }
     }
 
+    /// Moves the gradients of a [replica](LanguageModel::replica) to this device, where these ones are, and adds them.
+    pub fn gather(&mut self, replica: Self, device: &Device) {
+        let device = device.clone().without_autodiff();
+        for (name, part) in replica.parts {
+            self.add(&name, part.moved(&device));
+        }
+    }
+
     /// The length of the gradient of all parameters together.
     pub fn norm(&self) -> f64 {
         self.parts.values().map(Flat::sum_of_squares).sum::<f64>().sqrt()

@@ -1,9 +1,10 @@
-//! What training needs of a model: gradients of its parameters, steps on them, and adapters.
+//! What training needs of a model: gradients of its parameters, steps on them, adapters, and copies on several devices.
 
 mod adapters;
 mod gradients;
 mod optimizer;
 mod peft;
+mod replica;
 
 pub use adapters::{AdapterOptions, TargetError};
 pub use gradients::{Gradients, Trainable};
@@ -61,6 +62,14 @@ impl Flat {
         match self {
             Self::Host(values) => Tensor::from_data(TensorData::new(values, shape), device),
             Self::Device(tensor) => tensor.reshape(shape),
+        }
+    }
+
+    /// The same on another device of its kind.
+    fn moved(self, device: &Device) -> Self {
+        match self {
+            Self::Host(values) => Self::Host(values),
+            Self::Device(tensor) => Self::Device(tensor.to_device(device)),
         }
     }
 
