@@ -84,13 +84,14 @@ pub fn parse_all(names: &str) -> Result<Vec<(String, Device)>, DeviceError> {
     names.split(',').map(str::trim).map(|name| Ok((name.to_owned(), parse(name)?))).collect()
 }
 
-/// What is wrong with a list of names, whatever devices there are. A single name is not looked at.
+/// What is wrong with a list of names, whatever devices there are. Of a single name only whether there is one.
 pub fn check(names: &str) -> Result<(), DeviceError> {
     let all: Vec<&str> = names.split(',').map(str::trim).collect();
     if let [name] = all[..] {
         return match name.strip_suffix(":all") {
-            None | Some("cuda" | "wgpu") => Ok(()),
-            Some(_) => Err(DeviceError::Unknown(name.to_owned())),
+            None if !name.is_empty() => Ok(()),
+            Some("cuda" | "wgpu") => Ok(()),
+            _ => Err(DeviceError::Unknown(name.to_owned())),
         };
     }
     if all.len() > MOST {

@@ -168,11 +168,15 @@ impl RunConfig {
     }
 
     /// Tells runs apart that do not compute the same: a hash of every field that a result depends on. What is written,
-    /// where to and how often is not among them, so a run can be resumed with other settings there.
+    /// where to and how often is not among them, nor are devices beside the first, so a run can be resumed with other
+    /// settings there.
     pub fn identity(&self) -> String {
         let mut tree = serde_json::to_value(self).expect("a configuration is JSON");
         let tables = tree.as_object_mut().expect("a configuration is an object");
         tables.remove("log");
+        if let Some(model) = tables.get_mut("model") {
+            model["device"] = self.model.first_device().into();
+        }
         if let Some(checkpoint) = tables.get_mut("checkpoint").and_then(serde_json::Value::as_object_mut) {
             checkpoint.retain(|name, _| name == "metric");
         }

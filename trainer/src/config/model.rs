@@ -22,8 +22,9 @@ pub struct ModelConfig {
     /// File with another chat template; default: the model's.
     #[serde(default)]
     pub chat_template: Option<PathBuf>,
-    /// Where it computes: `cpu`, `cuda:N`, `wgpu` or `vulkan`. Default `cpu`. One run computes on one device.
-    #[serde(default = "cpu", deserialize_with = "one_device")]
+    /// Where it computes: `cpu`, `cuda:N`, `wgpu` or `vulkan`; several of one kind as a list, with commas between them,
+    /// or as `cuda:all`. Default `cpu`.
+    #[serde(default = "cpu", deserialize_with = "names")]
     pub device: String,
     /// Type of weights and activations while computing; `bf16` keeps master weights in single precision. Default `f32`.
     #[serde(default)]
@@ -38,10 +39,10 @@ fn cpu() -> String {
     "cpu".to_owned()
 }
 
-/// A name; names in a list are taken in, so that a message about several devices can say what to do.
-fn one_device<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// A name, names with commas between them, or a list of names: all as the second.
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected the name of a device")]
+    #[serde(untagged, expecting = "expected the name of a device, or a list of names")]
     enum Names {
         One(String),
         Many(Vec<String>),
@@ -64,17 +65,18 @@ pub enum Precision {
 }
 
 impl ModelConfig {
+    /// The first of the devices. Which others there are changes no result but for rounding.
+    pub fn first_device(&self) -> String {
+        let first = self.device.split(',').next().unwrap_or_default().trim();
+        first.strip_suffix(":all").map_or_else(|| first.to_owned(), |kind| format!("{kind}:0"))
+    }
+
     pub(super) fn check(&self, problems: &mut Vec<FieldProblem>) {
         if self.path.as_os_str().is_empty() {
             problems.push(FieldProblem::new("model.path", "is empty, but must name a model folder"));
         }
-        if self.device.contains(',') || self.device.ends_with(":all") {
-            let message = format!(
-                "is `{}`, but a run computes on one device: name one, such as cuda:0; for several, or several machines, \
-                 write the run for TRL with `entropo export --engine trl` (docs/scale.md)",
-                self.device
-            );
-            problems.push(FieldProblem::new("model.device", message));
+        if let Err(error) = model::device::check(&self.device) {
+            problems.push(FieldProblem::new("model.device", format!("is `{}`, but {error}", self.device)));
         }
         if self.new_scores.as_ref().is_some_and(Vec::is_empty) {
             problems.push(FieldProblem::new(

@@ -228,15 +228,37 @@ proptest! {
 }
 
 #[test]
-fn several_devices_are_refused_with_what_to_do() {
-    for device in ["\"cuda:0,1\"", "[\"cuda:0\", \"cuda:1\"]", "\"cuda:0,cuda:1\"", "\"cuda:all\""] {
+fn several_devices_are_a_list_or_a_text() {
+    let read = |device: &str| {
         let text = format!("model.path = \"m\"\nmodel.device = {device}\ndata.train = \"t\"");
-        let error = RunConfig::from_toml("run.toml", &text, &[]).expect_err("refused").to_string();
-        assert!(
-            error.contains("model.device: is `cuda:") && error.contains("export --engine trl"),
-            "{error}"
-        );
+        RunConfig::from_toml("run.toml", &text, &[]).map_err(|error| error.to_string())
+    };
+    for (given, device, first) in [
+        ("[\"cuda:1\"]", "cuda:1", "cuda:1"),
+        ("[\"cuda:0\", \"cuda:1\"]", "cuda:0,cuda:1", "cuda:0"),
+        ("\"cuda:2, cuda:1\"", "cuda:2, cuda:1", "cuda:2"),
+        ("\"cuda:all\"", "cuda:all", "cuda:0"),
+        ("[\"cpu\", \"cpu\", \"cpu\"]", "cpu,cpu,cpu", "cpu"),
+    ] {
+        let config = read(given).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((config.model.device.as_str(), config.model.first_device().as_str()), (device, first));
+        // Other devices beside the first make no other run.
+        let alone = read(&format!("{first:?}")).expect("valid");
+        assert_eq!(config.identity(), alone.identity(), "{given}");
+        let again = RunConfig::from_toml("again", &config.to_toml(), &[]).expect("what is written reads");
+        assert_eq!(again, config);
     }
-    let text = "model.path = \"m\"\nmodel.device = [\"cuda:1\"]\ndata.train = \"t\"";
-    assert_eq!(RunConfig::from_toml("run.toml", text, &[]).expect("one").model.device, "cuda:1");
+    assert_ne!(read("\"cuda:0\"").expect("valid").identity(), read("\"cuda:1\"").expect("valid").identity());
+    for (given, part) in [
+        ("\"cuda:0,1\"", "`1` is not a device"),
+        ("[\"cpu\", \"cuda:0\"]", "different kinds"),
+        ("[\"cuda:0\", \"cuda\"]", "`cuda` is named twice"),
+        ("[\"cuda:all\", \"cuda:1\"]", "`cuda:all` is not a device"),
+        ("\"cpu:all\"", "`cpu:all` is not a device"),
+        ("[]", "`` is not a device"),
+        ("[1, 2]", "a list of names"),
+    ] {
+        let error = read(given).expect_err("refused");
+        assert!(error.contains("model.device") && error.contains(part), "{error}");
+    }
 }

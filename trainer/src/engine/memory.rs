@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{Config, LanguageModel};
 
+use super::devices::Devices;
 use crate::config::{OptimizerKind, Precision, ReferenceMode, RunConfig};
 
 /// Parameters that are trained.
@@ -27,8 +28,15 @@ pub(crate) fn trainable(config: &RunConfig, model: &Config) -> u64 {
     (lora.rank * per_layer * model.layers() + head) as u64
 }
 
-/// Bytes by what they are for.
-pub(crate) fn estimate(config: &RunConfig, model: &Config, longest_row: u64) -> BTreeMap<String, u64> {
+/// Bytes by what they are for. Of several GPUs each holds the whole model, its gradients and activations, and the first
+/// one also the optimiser's state: the bytes are the first one's. Several replicas on the processor share its memory:
+/// the bytes are those of all.
+pub(crate) fn estimate(
+    config: &RunConfig,
+    model: &Config,
+    longest_row: u64,
+    devices: &Devices,
+) -> BTreeMap<String, u64> {
     let parameters = LanguageModel::count_parameters(model) as u64;
     let trained = trainable(config, model);
     let (bytes, master) = match config.model.precision {
@@ -57,12 +65,25 @@ pub(crate) fn estimate(config: &RunConfig, model: &Config, longest_row: u64) -> 
     let kept =
         if config.training.activation_checkpointing { layers * hidden + layer } else { layers * layer };
     let second = config.reference_mode() == ReferenceMode::SecondModel || config.model.reference.is_some();
+    let (mut copies, mut moved) = (1, 0);
+    if devices.count() > 1 && devices.cpu() {
+        copies = devices.count() as u64;
+        // What is not trained is there once; what is, once more while the replicas take over a step.
+        moved = trained * bytes;
+    } else if devices.count() > 1 {
+        // The gradient of the largest parameter, from another device.
+        let largest = if config.lora.is_some() { 0 } else { (model.vocabulary * model.hidden) as u64 };
+        moved = largest * 4;
+    }
     let mut memory = BTreeMap::from([
         ("weights".to_owned(), parameters * bytes + trained * master),
-        ("gradients".to_owned(), trained * 4),
+        ("gradients".to_owned(), trained * 4 * copies),
         ("optimizer".to_owned(), trained * moments),
-        ("activations".to_owned(), tokens * kept * bytes.max(2)),
+        ("activations".to_owned(), tokens * kept * bytes.max(2) * copies),
     ]);
+    if moved > 0 {
+        memory.insert("replicas".to_owned(), moved);
+    }
     if second && config.objective.kind.needs_reference() {
         memory.insert("reference".to_owned(), parameters * bytes);
     }

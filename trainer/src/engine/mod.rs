@@ -6,6 +6,7 @@
 mod alarms;
 mod card;
 mod checkpoint;
+mod devices;
 pub(crate) mod example;
 mod figures;
 mod forest;

@@ -11,10 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::Tensor;
-use model::{InputError, LanguageModel};
+use model::LanguageModel;
 
 use super::{
+    devices::{DeviceFailure, Devices},
     example::{Address, address},
     learner::compute,
     pass::{Pass, Read, deal},
@@ -29,7 +29,7 @@ pub(crate) enum ReferenceError {
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: io::Error },
     #[error(transparent)]
-    Input(#[from] InputError),
+    Device(#[from] DeviceFailure),
 }
 
 /// The reference.
@@ -84,11 +84,12 @@ impl Reference {
         sequences.iter().filter(missing).copied().collect()
     }
 
-    /// Computes what is not known. `progress` is told how many of the missing sequences are done; it says whether to go
-    /// on. Returns whether all is known.
+    /// Computes what is not known. `models` has the reference on each of the devices. `progress` is told how many of the
+    /// missing sequences are done; it says whether to go on. Returns whether all is known.
     pub(crate) fn ensure(
         &mut self,
-        model: &LanguageModel,
+        devices: &Devices,
+        models: &[LanguageModel],
         groups: &[Vec<&Tokens>],
         share: bool,
         mut progress: impl FnMut(usize, usize) -> bool,
@@ -118,12 +119,25 @@ impl Reference {
         if !progress(0, total) {
             return Ok(false);
         }
-        for batch in deal(&sizes, self.budget) {
-            let batch: Vec<Vec<&Tokens>> = batch.into_iter().map(|group| groups[group].clone()).collect();
-            let pass = Pass::new(&batch, share, Read::Tokens);
-            let computed = compute(model, &pass, Read::Tokens, None::<&Tensor<2>>)?;
-            for (sequence, tokens) in batch.iter().flatten().enumerate() {
-                self.add(address(tokens), computed.of(&pass, sequence).values)?;
+        let mut models: Vec<&LanguageModel> = models.iter().collect();
+        // As many at a time as there are devices, so that progress is seen and kept.
+        for batches in deal(&sizes, self.budget).chunks(devices.count()) {
+            let groups: Vec<Vec<Vec<&Tokens>>> = batches
+                .iter()
+                .map(|batch| batch.iter().map(|&group| groups[group].clone()).collect())
+                .collect();
+            let costs: Vec<usize> =
+                batches.iter().map(|batch| batch.iter().map(|&group| sizes[group]).sum()).collect();
+            let computed = devices.share(&mut models, &costs, |model, batch| {
+                let groups = &groups[batch];
+                let pass = Pass::new(groups, share, Read::Tokens);
+                let computed = compute(model, &pass, Read::Tokens, None)?;
+                let sequences = 0..groups.iter().map(Vec::len).sum();
+                Ok(sequences.map(|sequence| computed.of(&pass, sequence).values).collect::<Vec<_>>())
+            })?;
+            let sequences = groups.iter().flatten().flatten();
+            for (tokens, values) in sequences.zip(computed.into_iter().flatten()) {
+                self.add(address(tokens), values)?;
                 done += 1;
             }
             if !progress(done, total) {

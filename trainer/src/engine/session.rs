@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use burn::tensor::Tensor;
 use model::{
-    InputError, LanguageModel,
+    LanguageModel,
     training::{Gradients, Optimizer},
 };
 
 use super::{
+    devices::{DeviceFailure, Devices},
     example::{Address, Example},
     figures::Figures,
     judge::{Judge, Scale, Seen, Slope, Verdict, imitated_tokens},
@@ -26,7 +28,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
     #[error(transparent)]
-    Input(#[from] InputError),
+    Device(#[from] DeviceFailure),
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// The loss or a gradient is not finite.
@@ -41,8 +43,8 @@ pub(crate) enum Beside {
     Nothing,
     /// The model without its adapters.
     AdapterOff,
-    /// A second model.
-    Model(Box<LanguageModel>),
+    /// A second model, on each of the devices.
+    Models(Vec<LanguageModel>),
 }
 
 /// Of one step or micro-batch.
@@ -60,7 +62,11 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) config: Arc<RunConfig>,
+    pub(crate) devices: Devices,
+    /// On the first device.
     pub(crate) model: Option<LanguageModel>,
+    /// The same on each of the other devices.
+    pub(crate) replicas: Vec<LanguageModel>,
     pub(crate) optimizer: Optimizer,
     pub(crate) reference: Reference,
     pub(crate) beside: Beside,
@@ -114,6 +120,14 @@ pub(crate) fn micro_batches(config: &RunConfig, rows: &[&Example]) -> Vec<Vec<us
     deal(&sizes, training.tokens_per_micro_batch)
 }
 
+/// The model on one of the devices in a step.
+struct Learner<'a> {
+    model: &'a LanguageModel,
+    /// See [`mean_word`].
+    word: Option<Tensor<2>>,
+    gradients: Gradients,
+}
+
 /// What is computed of one micro-batch, and how it is judged.
 struct Batch<'a> {
     rows: Vec<&'a Example>,
@@ -159,6 +173,20 @@ impl Session {
         self.model.as_ref().expect("the model is only away while the optimiser moves it")
     }
 
+    /// The model on each of the devices.
+    fn models(&self) -> impl Iterator<Item = &LanguageModel> {
+        std::iter::once(self.model()).chain(&self.replicas)
+    }
+
+    /// The same without gradients and dropout.
+    fn valid(&self) -> Vec<LanguageModel> {
+        self.models().map(LanguageModel::valid).collect()
+    }
+
+    fn set_dropout_round(&self, round: u64) {
+        self.models().for_each(|model| model.set_dropout_round(round));
+    }
+
     /// One step of the optimiser, from 0, with these rows.
     pub(crate) fn step(
         &mut self,
@@ -169,25 +197,29 @@ impl Session {
     ) -> Result<Outcome, StepError> {
         let config = Arc::clone(&self.config);
         let mut outcome = Outcome::default();
-        let mut gradients = Gradients::default();
-        let word = mean_word(self.model());
         let recompute = config.training.activation_checkpointing;
-        self.model().set_dropout_round(0);
+        self.set_dropout_round(0);
         let batches = self.batches(rows, step)?;
-        for (index, batch) in batches.iter().enumerate() {
+        let mut learners: Vec<Learner<'_>> = self
+            .models()
+            .map(|model| Learner { model, word: mean_word(model), gradients: Gradients::default() })
+            .collect();
+        let costs: Vec<usize> = batches.iter().map(|batch| batch.pass.forest.tokens.len()).collect();
+        let learned = self.devices.share(&mut learners, &costs, |learner, index| {
+            let batch = &batches[index];
             // Never 0, and another one for every pass of a run.
             let round = (config.training.seed ^ 0x5851_F42D_4C95_7F2D)
                 .wrapping_add(((step as u64) << 24) + index as u64)
                 .max(1);
-            self.model().set_dropout_round(round);
+            learner.model.set_dropout_round(round);
             let mut verdicts = Vec::new();
             learn(
-                self.model(),
+                learner.model,
                 &batch.pass,
                 reads(batch.judge.objective),
                 recompute,
-                word.as_ref(),
-                &mut gradients,
+                learner.word.as_ref(),
+                &mut learner.gradients,
                 |computed| {
                     verdicts = batch.verdicts(computed);
                     verdicts.iter().flat_map(|verdict| verdict.slopes.iter().cloned()).collect::<Vec<Slope>>()
@@ -197,13 +229,25 @@ impl Session {
             if let Objective::Kto(kto) = batch.judge.objective {
                 figures.add(("kl", batch.judge.reference_point / kto.entropy.beta, 1.0));
             }
-            if keep.micro_batches {
-                outcome.micro_batches.push(figures.clone());
-            }
+            Ok(figures)
+        })?;
+        for figures in learned {
             outcome.figures.merge(&figures);
+            if keep.micro_batches {
+                outcome.micro_batches.push(figures);
+            }
+        }
+        // In the order of the devices, so that rounding is the same every time.
+        let mut parts = learners.into_iter().map(|learner| learner.gradients);
+        let mut gradients = parts.next().expect("there is a device");
+        for (index, part) in parts.enumerate() {
+            self.devices.with(index + 1, || gradients.gather(part, self.devices.first()))?;
+        }
+        if self.devices.count() > 1 {
+            outcome.figures.add(("devices", self.devices.busy(batches.len()) as f64, 1.0));
         }
         drop(batches);
-        self.model().set_dropout_round(0);
+        self.set_dropout_round(0);
         let loss = outcome.figures.get("loss").unwrap_or(0.0);
         let norm = gradients.norm();
         if !loss.is_finite() || !norm.is_finite() {
@@ -220,7 +264,12 @@ impl Session {
                 gradients.iter().map(|(name, values)| (name.to_owned(), scaled(values))).collect();
         }
         let model = self.model.take().expect("the model is there between steps");
-        self.model = Some(self.optimizer.step(model, gradients, learning_rate, scale));
+        let model = self.optimizer.step(model, gradients, learning_rate, scale);
+        let replicas = std::mem::take(&mut self.replicas).into_iter().enumerate();
+        let replicas =
+            replicas.map(|(index, replica)| self.devices.with(index + 1, || replica.following(&model)));
+        self.replicas = replicas.collect::<Result<_, _>>()?;
+        self.model = Some(model);
         self.reference.forget();
         self.tokens_seen += rows.iter().map(|row| row.tokens() as u64).sum::<u64>();
         outcome.trained_tokens = rows.iter().map(|row| row.trained() as u64).sum();
@@ -233,16 +282,20 @@ impl Session {
     /// Judges rows without learning from them, `rows_per_step` at a time.
     pub(crate) fn evaluate(&mut self, rows: &[&Example], step: usize) -> Result<Figures, StepError> {
         let mut all = Figures::default();
-        self.model().set_dropout_round(0);
-        let word = mean_word(self.model());
+        self.set_dropout_round(0);
+        let models = self.valid();
+        let words: Vec<Option<Tensor<2>>> = models.iter().map(mean_word).collect();
         for rows in rows.chunks(self.config.training.rows_per_step) {
             let batches = self.batches(rows, step)?;
-            let model = self.model().valid();
-            for batch in &batches {
-                let read = reads(batch.judge.objective);
-                let computed = compute(&model, &batch.pass, read, word.as_ref())?;
-                let verdicts = batch.verdicts(&computed);
-                all.merge(&gather(&verdicts, rows.len() as f64));
+            let mut judges: Vec<_> = models.iter().zip(&words).collect();
+            let costs: Vec<usize> = batches.iter().map(|batch| batch.pass.forest.tokens.len()).collect();
+            let judged = self.devices.share(&mut judges, &costs, |(model, word), index| {
+                let batch = &batches[index];
+                let computed = compute(model, &batch.pass, reads(batch.judge.objective), word.as_ref())?;
+                Ok(gather(&batch.verdicts(&computed), rows.len() as f64))
+            })?;
+            for figures in &judged {
+                all.merge(figures);
             }
         }
         self.reference.forget();
@@ -284,12 +337,15 @@ impl Session {
         if self.reference.missing(&sequences).is_empty() {
             return Ok(());
         }
-        let model = match &self.beside {
-            Beside::Model(model) => (**model).clone(),
+        let models: Vec<LanguageModel> = match &self.beside {
+            Beside::Models(models) => models.clone(),
             // What was not computed before can only be missing where the policy is the reference.
-            Beside::AdapterOff | Beside::Nothing => self.model().clone().without_adapters().valid(),
+            Beside::AdapterOff | Beside::Nothing => {
+                self.models().map(|model| model.clone().without_adapters().valid()).collect()
+            }
         };
-        self.reference.ensure(&model, groups, self.config.training.share_prefix, |_, _| true)?;
+        let share = self.config.training.share_prefix;
+        self.reference.ensure(&self.devices, &models, groups, share, |_, _| true)?;
         Ok(())
     }
 
@@ -315,19 +371,24 @@ impl Session {
             let tokens: Vec<&Tokens> = tokens.iter().filter(|tokens| tokens.trained_tokens() > 0).collect();
             let groups: Vec<Vec<&Tokens>> = tokens.iter().map(|&tokens| vec![tokens]).collect();
             self.ensure(&groups)?;
-            let policy = self.model().valid();
+            let policies = self.valid();
             let sizes: Vec<usize> = tokens.iter().map(|tokens| tokens.ids.len()).collect();
             let mut sequences = vec![Sequence { policy: 0.0, reference: 0.0, tokens: 0 }; tokens.len()];
-            for batch in deal(&sizes, config.training.tokens_per_micro_batch) {
-                let groups: Vec<Vec<&Tokens>> = batch.iter().map(|&index| vec![tokens[index]]).collect();
+            let dealt = deal(&sizes, config.training.tokens_per_micro_batch);
+            let costs: Vec<usize> =
+                dealt.iter().map(|batch| batch.iter().map(|&index| sizes[index]).sum()).collect();
+            let mut policies: Vec<&LanguageModel> = policies.iter().collect();
+            let computed = self.devices.share(&mut policies, &costs, |policy, batch| {
+                let groups: Vec<Vec<&Tokens>> =
+                    dealt[batch].iter().map(|&index| vec![tokens[index]]).collect();
                 let pass = Pass::new(&groups, false, Read::Tokens);
-                let computed = compute(&policy, &pass, Read::Tokens, None)?;
-                for (place, &index) in batch.iter().enumerate() {
-                    let mut seen = computed.of(&pass, place);
-                    let address = super::example::address(tokens[index]);
-                    seen.reference = self.reference.of(&address).expect("made sure of").to_vec();
-                    sequences[index] = seen.sequence();
-                }
+                let computed = compute(policy, &pass, Read::Tokens, None)?;
+                Ok((0..groups.len()).map(|place| computed.of(&pass, place)).collect::<Vec<Seen>>())
+            })?;
+            for (&index, mut seen) in dealt.iter().flatten().zip(computed.into_iter().flatten()) {
+                let address = super::example::address(tokens[index]);
+                seen.reference = self.reference.of(&address).expect("made sure of").to_vec();
+                sequences[index] = seen.sequence();
             }
             points.push(kto.reference_point(&sequences));
         }

@@ -12,6 +12,7 @@ use model::{
 };
 
 use super::{
+    devices::Devices,
     load::{Dataset, load},
     memory,
     order::Order,
@@ -88,10 +89,6 @@ pub(crate) fn model_config(config: &RunConfig) -> Result<(Config, Option<NewScor
     Ok((parsed.with_scores(labels), Some(new)))
 }
 
-pub(crate) fn device(config: &RunConfig) -> Result<Device, RunError> {
-    model::device::parse(&config.model.device).map_err(|error| refused(format!("model.device: {error}")))
-}
-
 fn precision(config: &RunConfig) -> Dtype {
     match config.model.precision {
         Precision::F32 => Dtype::F32,
@@ -165,7 +162,7 @@ pub(crate) fn reference_hash(config: &RunConfig) -> Result<String, RunError> {
     }
     files.sort();
     let mut hasher = blake3::Hasher::new();
-    hasher.update(format!("{:?} {}", config.model.precision, config.model.device).as_bytes());
+    hasher.update(format!("{:?} {}", config.model.precision, config.model.first_device()).as_bytes());
     for path in files {
         hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
         let mut one = blake3::Hasher::new();
@@ -197,7 +194,7 @@ pub(crate) fn order(config: &RunConfig, rows: usize) -> Order {
 }
 
 /// What will be done.
-pub(crate) fn plan(config: &RunConfig, rows: &Rows) -> Result<Plan, RunError> {
+pub(crate) fn plan(config: &RunConfig, rows: &Rows, devices: &Devices) -> Result<Plan, RunError> {
     let (model, _) = model_config(config)?;
     let share = config.training.share_prefix;
     let examples = &rows.train.examples;
@@ -206,7 +203,7 @@ pub(crate) fn plan(config: &RunConfig, rows: &Rows) -> Result<Plan, RunError> {
         examples.iter().map(|example| count(example) as u64).sum()
     };
     let longest_row = examples.iter().map(|example| example.computed(share) as u64).max().unwrap_or(0);
-    let memory = memory::estimate(config, &model, longest_row);
+    let memory = memory::estimate(config, &model, longest_row, devices);
     Ok(Plan {
         rows: examples.len() as u64,
         dropped: rows.train.dropped.clone(),
@@ -221,6 +218,7 @@ pub(crate) fn plan(config: &RunConfig, rows: &Rows) -> Result<Plan, RunError> {
         trainable: memory::trainable(config, &model),
         memory_bytes: memory.values().sum(),
         memory,
+        devices: devices.count() as u64,
         data_hash: rows.train.hash.clone(),
     })
 }

@@ -7,11 +7,12 @@ use std::{
     time::Instant,
 };
 
-use model::{Device, LanguageModel, training::AdapterOptions, weights::TensorFile};
+use model::{LanguageModel, training::AdapterOptions, weights::TensorFile};
 
 use super::{
     alarms, card,
     checkpoint::{self, Parts, State},
+    devices::{DeviceFailure, Devices},
     example::Example,
     figures::Figures,
     order::Order,
@@ -34,21 +35,22 @@ pub struct Native;
 
 impl Engine for Native {
     fn plan(&self, config: &RunConfig, observer: &dyn Observer) -> Result<Plan, RunError> {
-        setup::device(config)?;
+        let devices = Devices::open(config)?;
         let rows = setup::rows(config, observer)?;
-        setup::plan(config, &rows)
+        setup::plan(config, &rows, &devices)
     }
 
     fn train(&self, config: &RunConfig, out: &Path, observer: &dyn Observer) -> Result<Summary, RunError> {
         let started = Instant::now();
         model::training::keep_buffers();
-        let device = setup::device(config)?;
+        let devices = Devices::open(config)?;
+        devices.greet()?;
         fs::create_dir_all(out).map_err(io(out))?;
         claim(config, out)?;
         let rows = setup::rows(config, observer)?;
-        let plan = setup::plan(config, &rows)?;
+        let plan = setup::plan(config, &rows, &devices)?;
         observer.event(&Event::Planned(plan.clone()));
-        Training::open(config, out, observer, &rows, plan, &device, started)?.run()
+        Training::open(config, out, observer, &rows, plan, devices, started)?.run()
     }
 }
 
@@ -62,6 +64,13 @@ fn failed(step: u64, error: StepError) -> RunError {
         StepError::Reference(ReferenceError::Io { path, error }) => {
             RunError::Io { what: path.display().to_string(), source: error }
         }
+        StepError::Device(lost) | StepError::Reference(ReferenceError::Device(lost)) => gone(lost),
+    }
+}
+
+fn gone(failure: DeviceFailure) -> RunError {
+    match failure {
+        lost @ DeviceFailure::Lost { .. } => RunError::Failed(lost.to_string()),
         other => refused(other),
     }
 }
@@ -114,14 +123,14 @@ impl<'a> Training<'a> {
         observer: &'a dyn Observer,
         rows: &'a Rows,
         plan: Plan,
-        device: &Device,
+        devices: Devices,
         started: Instant,
     ) -> Result<Self, RunError> {
         let config = Arc::new(config.clone());
         let newest = checkpoint::list(out)?.pop();
         let folder = newest.map(|step| out.join(checkpoint::name(step)));
         let mut optimizer = setup::optimizer(&config);
-        let (mut model, adapters) = setup::model(&config, device, folder.as_deref())?;
+        let (mut model, adapters) = setup::model(&config, devices.first(), folder.as_deref())?;
         let exact = adapters.is_some() || checkpoint::exact(model.stored().values().copied());
         let state = match (newest, &folder) {
             (Some(step), Some(folder)) => {
@@ -131,12 +140,15 @@ impl<'a> Training<'a> {
             }
             _ => State { identity: config.identity(), ..State::default() },
         };
+        let replicas = replicas(&model, &devices)?;
         let order = setup::order(&config, rows.train.examples.len());
         let (reference, beside) =
-            reference(&config, out, observer, rows, &order, &plan, &model, state.step, device)?;
+            reference(&config, out, observer, rows, &order, &plan, &model, &replicas, state.step, &devices)?;
         let session = Session {
             config: Arc::clone(&config),
+            devices,
             model: Some(model),
+            replicas,
             optimizer,
             reference,
             beside,
@@ -402,6 +414,13 @@ impl<'a> Training<'a> {
     }
 }
 
+/// Copies of a model on all devices but the first, where it is.
+fn replicas(model: &LanguageModel, devices: &Devices) -> Result<Vec<LanguageModel>, RunError> {
+    let copies = devices.others().enumerate();
+    let copies = copies.map(|(index, device)| devices.with(index + 1, || model.replica(device)));
+    copies.collect::<Result<_, _>>().map_err(gone)
+}
+
 /// Opens the reference, and computes what is computed before training.
 #[expect(clippy::too_many_arguments, reason = "called once, while what it is given is put together")]
 fn reference(
@@ -412,16 +431,22 @@ fn reference(
     order: &Order,
     plan: &Plan,
     policy: &LanguageModel,
+    replicas: &[LanguageModel],
     step: u64,
-    device: &Device,
+    devices: &Devices,
 ) -> Result<(Reference, Beside), RunError> {
     let budget = config.training.tokens_per_micro_batch;
+    let load = || {
+        let model = setup::reference_model(config, devices.first())?;
+        let mut others = self::replicas(&model, devices)?;
+        others.insert(0, model);
+        Ok::<_, RunError>(others)
+    };
     match config.reference_mode() {
         ReferenceMode::None => return Ok((Reference::in_memory(budget), Beside::Nothing)),
         ReferenceMode::AdapterOff => return Ok((Reference::in_memory(budget), Beside::AdapterOff)),
         ReferenceMode::SecondModel => {
-            let model = setup::reference_model(config, device)?;
-            return Ok((Reference::in_memory(budget), Beside::Model(Box::new(model))));
+            return Ok((Reference::in_memory(budget), Beside::Models(load()?)));
         }
         ReferenceMode::Precomputed => {}
     }
@@ -430,7 +455,7 @@ fn reference(
         ReferenceError::Io { path, error } => {
             RunError::Io { what: path.display().to_string(), source: error }
         }
-        other @ ReferenceError::Input(_) => refused(other),
+        ReferenceError::Device(failure) => gone(failure),
     };
     let hash = setup::reference_hash(config)?;
     let mut reference = Reference::cached(&folder, &hash, budget).map_err(failed)?;
@@ -441,12 +466,14 @@ fn reference(
     let sequences: Vec<&Tokens> = groups.iter().flatten().copied().collect();
     if !reference.missing(&sequences).is_empty() {
         let same = step == 0 && config.model.reference.is_none();
-        let model = if same {
-            policy.clone().without_adapters().valid()
+        let models: Vec<LanguageModel> = if same {
+            let policies = std::iter::once(policy).chain(replicas);
+            policies.map(|policy| policy.clone().without_adapters().valid()).collect()
         } else {
-            setup::reference_model(config, device)?
+            load()?
         };
-        let whole = reference.ensure(&model, &groups, config.training.share_prefix, |done, total| {
+        let share = config.training.share_prefix;
+        let whole = reference.ensure(devices, &models, &groups, share, |done, total| {
             let (done, total) = (done as u64, total as u64);
             observer.event(&Event::Progress { stage: "reference".to_owned(), done, total });
             !observer.stop()

@@ -32,12 +32,19 @@ pub struct Plan {
     pub parameters: u64,
     /// Those that are trained.
     pub trainable: u64,
-    /// Most memory that the run is expected to need, in bytes.
+    /// Devices that compute.
+    #[serde(default = "one")]
+    pub devices: u64,
+    /// Most memory that the run is expected to need, in bytes: of several GPUs, on the first one, which needs the most.
     pub memory_bytes: u64,
     /// What the memory is for, in bytes.
     pub memory: BTreeMap<String, u64>,
     /// Hash of the training rows, as the model card has it.
     pub data_hash: String,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// Something that happened.

@@ -40,6 +40,9 @@ pub(super) fn plan(plan: &Plan, config: &RunConfig, as_json: bool) -> Result<()>
     row("steps", format!("{} ({} epochs)", plan.steps, short(plan.epochs)));
     row("parameters", plan.parameters.to_string());
     row("trained parameters", plan.trainable.to_string());
+    if plan.devices > 1 {
+        row("devices", plan.devices.to_string());
+    }
     row("memory, about", bytes(plan.memory_bytes));
     for (what, size) in &plan.memory {
         row(&format!("  for {what}"), bytes(*size));

@@ -107,11 +107,12 @@ impl Observer for Watch {
         state.progress.note(event);
         match event {
             Event::Planned(plan) => self.note(&format!(
-                "{} rows, {} tokens ({} trained), {} steps; about {} of memory",
+                "{} rows, {} tokens ({} trained), {} steps; {}about {} of memory",
                 plan.rows,
                 plan.tokens,
                 plan.trained_tokens,
                 plan.steps,
+                if plan.devices > 1 { format!("{} devices, ", plan.devices) } else { String::new() },
                 super::report::bytes(plan.memory_bytes)
             )),
             Event::Progress { stage, done, total } => {

@@ -1,5 +1,7 @@
 //! Every fast path computes what the plain one does, and an interrupted run ends where an uninterrupted one does.
 
+mod devices;
+
 use std::{
     collections::BTreeMap,
     fs,
