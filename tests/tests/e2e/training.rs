@@ -218,6 +218,40 @@ fn a_run_on_the_command_line_is_planned_trained_and_exported() {
 }
 
 #[test]
+fn several_devices_train_one_model() {
+    let dir = place();
+    let path = file(dir.path(), "entropo-dpo", 4);
+    let run = |more: &[&str]| {
+        let rows = ["train", path.to_str().unwrap(), "--set", "training.micro_batch_rows=1"];
+        run_in(dir.path(), &[&rows[..], more].concat())
+    };
+    let both = ["--set", "model.device=[\"cpu\", \"cpu\"]"];
+    let plan = run(&[&both[..], &["--dry-run", "--json", "-q"]].concat()).json();
+    assert_eq!(plan["plan"]["devices"], 2);
+    let shown = run(&[&both[..], &["--out", "two"]].concat()).ok();
+    assert!(shown.err.contains("2 devices"), "{}", shown.err);
+    run(&["--out", "one", "-q"]).ok();
+    let lines = |out: &str| -> Vec<Value> {
+        let text = std::fs::read_to_string(dir.path().join(out).join("metrics.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (one, two) = (lines("one"), lines("two"));
+    assert_eq!((one.len(), two.len()), (4, 4));
+    for (one, two) in one.iter().zip(&two) {
+        assert_eq!((&one["devices"], two["devices"].as_f64()), (&Value::Null, Some(2.0)));
+        for name in ["loss", "grad_norm"] {
+            let [one, two] = [one, two].map(|line| line[name].as_f64().unwrap());
+            assert!((one - two).abs() < 1e-5 * one.abs().max(1.0), "{name}: {one} {two}");
+        }
+    }
+    // The same run: a second device changes nothing but rounding.
+    run(&["--out", "two", "--resume", "-q"]).ok();
+    let refused = run(&["--set", "model.device=cuda:0,cuda:0", "--out", "none"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("model.device") && refused.err.contains("named twice"), "{}", refused.err);
+}
+
+#[test]
 fn adapters_are_trained_and_merged() {
     let dir = place();
     let path = file(dir.path(), "dpo", 4);

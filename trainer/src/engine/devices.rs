@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use burn::tensor::Tensor;
+use burn::tensor::{StreamId, Tensor};
 use model::{Device, InputError};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -44,6 +44,8 @@ struct Place {
     device: Device,
     /// Its threads; none where it is the only one, which the calling thread feeds.
     threads: Option<ThreadPool>,
+    /// The queue of a GPU that its work goes to, whichever of the threads sends it: each queue keeps memory of its own.
+    stream: StreamId,
 }
 
 /// The devices of a run.
@@ -75,7 +77,7 @@ impl Devices {
             };
             let threads = if count > 1 { Some(pool(&name)?) } else { None };
             let name = if cpu && count > 1 { format!("{name} ({} of {count})", index + 1) } else { name };
-            Ok(Place { name, device, threads })
+            Ok(Place { name, device, threads, stream: StreamId::allocate() })
         };
         let places = found.into_iter().enumerate().map(place).collect::<Result<_, _>>()?;
         Ok(Self { places, cpu })
@@ -154,7 +156,7 @@ impl Devices {
             let jobs = jobs.iter().take_while(|_| !failed.load(Ordering::Relaxed));
             let all = || jobs.map(|&job| Ok((job, work(state, job)?))).collect::<Result<Vec<_>, _>>();
             let done = catch_unwind(AssertUnwindSafe(|| match &place.threads {
-                Some(threads) => threads.install(all),
+                Some(threads) => threads.install(|| place.stream.executes(all)),
                 None => all(),
             }));
             let device = || place.name.clone();

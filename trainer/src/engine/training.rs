@@ -517,3 +517,21 @@ fn mismatches(config: &RunConfig, rows: &Rows, order: &Order, steps: usize) -> V
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use model::InputError;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_device_is_worth_another_attempt_and_a_wrong_row_is_not() {
+        let device = || "cuda:1".to_owned();
+        let lost = DeviceFailure::Lost { device: device(), message: "out of memory".to_owned() };
+        let lost = failed(3, StepError::Device(lost));
+        assert!(lost.is_transient() && lost.to_string() == "device cuda:1 failed: out of memory", "{lost}");
+        let wrong = ReferenceError::Device(DeviceFailure::On { device: device(), error: InputError::Empty });
+        let wrong = failed(3, StepError::Reference(wrong));
+        assert!(!wrong.is_transient() && wrong.to_string().starts_with("device cuda:1: "), "{wrong}");
+    }
+}

@@ -15,6 +15,7 @@ async fn a_run_goes_to_its_end() {
     let app = App::start(&settings, Arc::new(Fake::new([Mood::Fine]))).await;
     let mut body = run(5);
     body["name"] = json!("first");
+    body["config"]["model"]["device"] = json!(["cpu", "cpu"]);
     let path = app.create(&body).await;
     let run = app.until_state(&path, "done").await;
     assert_eq!((&run["name"], &run["attempts"], &run["error"]), (&json!("first"), &json!(1), &json!(null)));
@@ -23,6 +24,7 @@ async fn a_run_goes_to_its_end() {
     assert_eq!(run["progress"]["metrics"]["loss"], 0.2);
     assert_eq!(run["config"]["training"]["steps"], 5);
     assert!(run["config"]["model"]["path"].as_str().unwrap().ends_with("models/tiny"));
+    assert_eq!(run["config"]["model"]["device"], "cpu,cpu");
     let again = app.post(&format!("{path}/resume"), &json!({})).await;
     again.problem(409, "conflict");
     let checkpoints = app.get(&format!("{path}/checkpoints")).await.ok();
@@ -57,6 +59,9 @@ async fn configurations_are_checked_before_anything_is_queued() {
     let secret = folder.path().join("secret");
     assert_eq!(refused(with("data", json!({"train": [secret]}))).await, ["config.data.train[0]"]);
     assert_eq!(refused(with("reference", json!({"cache": "/tmp"}))).await, ["config.reference.cache"]);
+    let on = |devices: serde_json::Value| with("model", json!({"path": "tiny", "device": devices}));
+    assert_eq!(refused(on(json!(["cpu", "cuda:0"]))).await, ["config.model.device"]);
+    assert_eq!(refused(on(json!("cuda:0,cuda:0"))).await, ["config.model.device"]);
     assert_eq!(app.post("/v1/runs", &json!({"config": {}, "x": 1})).await.status, 422);
     assert_eq!(app.get("/v1/runs").await.ok(), json!({"data": [], "next": null}));
     app.get("/v1/runs/01a20440-24e7-7433-92ed-c31d42a80725").await.problem(404, "not-found");
