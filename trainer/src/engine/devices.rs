@@ -36,6 +36,15 @@ pub(crate) enum DeviceFailure {
     Lost { device: String, message: String },
 }
 
+impl From<DeviceFailure> for RunError {
+    fn from(failure: DeviceFailure) -> Self {
+        match failure {
+            lost @ DeviceFailure::Lost { .. } => Self::Failed(lost.to_string()),
+            other => refused(other),
+        }
+    }
+}
+
 /// One of the devices.
 #[derive(Debug)]
 struct Place {
@@ -79,7 +88,7 @@ impl Devices {
             let name = if cpu && count > 1 { format!("{name} ({} of {count})", index + 1) } else { name };
             Ok(Place { name, device, threads, stream: StreamId::allocate() })
         };
-        let places = found.into_iter().enumerate().map(place).collect::<Result<_, _>>()?;
+        let places = found.into_iter().enumerate().map(place).collect::<Result<_, RunError>>()?;
         Ok(Self { places, cpu })
     }
 

@@ -17,6 +17,7 @@ mod memory;
 pub(crate) mod mismatch;
 pub(crate) mod order;
 mod pass;
+mod prepare;
 mod records;
 mod reference;
 mod schedule;
