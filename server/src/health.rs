@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use crate::work::Work;
+
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -41,14 +43,15 @@ struct Readiness {
     stopping: CancellationToken,
     /// Whether every check has passed once.
     started: Arc<AtomicBool>,
+    work: Work,
 }
 
-pub(crate) fn routes(probes: Vec<Arc<dyn Probe>>, stopping: CancellationToken) -> OpenApiRouter {
+pub(crate) fn routes(probes: Vec<Arc<dyn Probe>>, stopping: CancellationToken, work: Work) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(livez))
         .routes(routes!(readyz))
         .routes(routes!(startupz))
-        .with_state(Readiness { probes: probes.into(), stopping, started: Arc::default() })
+        .with_state(Readiness { probes: probes.into(), stopping, started: Arc::default(), work })
 }
 
 /// The process runs.
@@ -111,21 +114,11 @@ fn passed(checks: &BTreeMap<&'static str, &'static str>) -> bool {
 impl Readiness {
     /// Asks everything; remembers when all of it answered.
     async fn check(&self) -> BTreeMap<&'static str, &'static str> {
-        let checks = self.probes.iter().map(|probe| async {
-            let answer = match tokio::time::timeout(PROBE_TIMEOUT, probe.check()).await {
-                Ok(Ok(())) => "ok",
-                Ok(Err(cause)) => {
-                    tracing::warn!(probe = probe.name(), cause, "not ready");
-                    "failed"
-                }
-                Err(_) => {
-                    tracing::warn!(probe = probe.name(), "not ready: no answer in {PROBE_TIMEOUT:?}");
-                    "no answer"
-                }
-            };
-            (probe.name(), answer)
-        });
-        let mut checks: BTreeMap<_, _> = join_all(checks).await.into_iter().collect();
+        let probes = Arc::clone(&self.probes);
+        let all = async move { join_all(probes.iter().map(|probe| ask_one(&**probe))).await };
+        // Nothing is asked once the runtime is gone.
+        let asked = self.work.run(all).await.unwrap_or_default();
+        let mut checks: BTreeMap<_, _> = asked.into_iter().collect();
         if passed(&checks) {
             self.started.store(true, Ordering::Relaxed);
         }
@@ -134,4 +127,19 @@ impl Readiness {
         }
         checks
     }
+}
+
+async fn ask_one(probe: &dyn Probe) -> (&'static str, &'static str) {
+    let answer = match tokio::time::timeout(PROBE_TIMEOUT, probe.check()).await {
+        Ok(Ok(())) => "ok",
+        Ok(Err(cause)) => {
+            tracing::warn!(probe = probe.name(), cause, "not ready");
+            "failed"
+        }
+        Err(_) => {
+            tracing::warn!(probe = probe.name(), "not ready: no answer in {PROBE_TIMEOUT:?}");
+            "no answer"
+        }
+    };
+    (probe.name(), answer)
 }

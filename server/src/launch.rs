@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use store::{ConnectOptions, Store, StoreError, Timestamp, connect};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -109,7 +109,8 @@ impl Prepared {
         let probes = std::iter::once(stored as Arc<dyn Probe>).chain(probes).collect();
         let edge = Edge { service, limits: limits.clone(), auth, loopback, probes, stop: stop.clone() };
         let app = stack(router, edge);
-        let task = tokio::spawn(async move { serve(listener, app, &limits, stop).await });
+        tokio::spawn(metrics::upkeep(stop.clone()));
+        let task = serve::apart(listener, app, limits, stop);
         Served { addr, store, database, task }
     }
 }
@@ -123,14 +124,16 @@ pub struct Served {
     pub store: Arc<dyn Store>,
     /// Where they are, without the password.
     pub database: String,
-    task: JoinHandle<io::Result<()>>,
+    task: oneshot::Receiver<io::Result<()>>,
 }
 
 impl Served {
     /// Waits until the last request has been answered, which happens after the token given to [`Prepared::serve`] is
     /// cancelled. The store stays open.
     pub async fn answered(&mut self) -> io::Result<()> {
-        (&mut self.task).await.map_err(io::Error::other)?
+        (&mut self.task)
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other("the thread of the connections is gone")))
     }
 
     /// The same, and closes the store.

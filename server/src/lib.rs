@@ -29,6 +29,7 @@ mod strict;
 pub mod telemetry;
 pub mod trace;
 mod wire;
+mod work;
 
 pub use config::{ByteSize, ConfigArgs, Secret, Span};
 pub use extract::{Json, Path, Query};

@@ -14,7 +14,10 @@ use std::{
 use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -32,6 +35,38 @@ const HEADERS: usize = 100;
 /// After a stop signal, how long a connection without a request may stay: enough for a head that is on its way.
 const IDLE_GRACE: Duration = Duration::from_millis(200);
 
+/// So many cores share a thread that serves connections: reading a head and writing an answer takes far less than what
+/// is done in between.
+const CORES_PER_THREAD: usize = 4;
+
+/// Does what [`serve`] does by a runtime of its own, whose threads do nothing else: connections wait for no computation.
+/// How it ended comes through the channel.
+pub fn apart(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> oneshot::Receiver<io::Result<()>> {
+    let (ended, wait) = oneshot::channel();
+    let run = move || {
+        let threads =
+            std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(CORES_PER_THREAD));
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(threads).thread_name("http").enable_all().build()?;
+        let listener = listener.into_std()?;
+        let served = async move { serve(TcpListener::from_std(listener)?, router, &limits, stop).await };
+        runtime.block_on(runtime.spawn(served)).map_err(io::Error::other)?
+    };
+    let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+        // Nobody waits for it once the process ends.
+        let _ = ended.send(run());
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, "cannot start a thread for connections");
+    }
+    wait
+}
+
 /// Serves until `stop` is cancelled, then lets running requests finish for `limits.shutdown_timeout` at most.
 ///
 /// HTTP/1.1 only: HTTP/2 and TLS are a proxy's business.
@@ -45,7 +80,6 @@ pub async fn serve(
     let tracker = TaskTracker::new();
     let abort = CancellationToken::new();
     let times = Times { head: limits.header_timeout.0, write: limits.body_timeout.0 };
-    tokio::spawn(metrics::upkeep(stop.clone()));
     loop {
         let (stream, peer) = tokio::select! {
             biased;

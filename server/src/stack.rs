@@ -25,6 +25,7 @@ use crate::{
     observe::observe,
     problem::{Kind, Problem, ProblemResponses},
     rate::{Rates, limit_rate},
+    work::{Work, made_here},
 };
 
 /// What a service hands to the edge.
@@ -50,14 +51,21 @@ impl std::fmt::Debug for Edge {
 }
 
 /// Puts the shared layers around a service. A request meets them from the last line to the first.
+///
+/// Whoever polls the router, requests that are admitted are worked on by the runtime that this is called in.
+///
+/// # Panics
+///
+/// Outside of a runtime.
 pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
-    let (open, api) = health::routes(edge.probes, edge.stop).split_for_parts();
+    let work = Work::here();
+    let (open, api) = health::routes(edge.probes, edge.stop, work.clone()).split_for_parts();
     let (service, mut service_api) = service.split_for_parts();
     service_api.merge(api);
     ProblemResponses::add_schemas(&mut service_api);
     let local_only = edge.loopback && !edge.auth.is_required();
     let rates = Rates::new(edge.limits.requests_per_second);
-    let admission = Admission::new(edge.limits);
+    let admission = Admission::new(edge.limits, work);
 
     let guarded = service
         .merge(metrics::routes())
@@ -65,7 +73,8 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
         .layer(from_fn_with_state(rates, limit_rate))
         // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
         .layer(from_fn_with_state(edge.auth, authorize))
-        // Takes a place among the running requests, or sheds the request; ends it at its deadline.
+        // Takes a place among the running requests, or sheds the request; hands it to the runtime that works, and ends it
+        // at its deadline.
         .layer(from_fn_with_state(admission, admit))
         // Browsers acting for other sites are refused before anything is spent on them.
         .layer(from_fn_with_state(Guard { local_only }, guard));
@@ -87,13 +96,14 @@ struct Admission {
     limits: Arc<Limits>,
     places: Arc<Semaphore>,
     room: Room,
+    work: Work,
 }
 
 impl Admission {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, work: Work) -> Self {
         let places = Arc::new(Semaphore::new(limits.concurrency.max(1)));
         let room = Room::new(limits.bodies_in_memory);
-        Self { limits: Arc::new(limits), places, room }
+        Self { limits: Arc::new(limits), places, room, work }
     }
 }
 
@@ -107,11 +117,16 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
         return problem.into_response();
     }
     // This clone keeps the place and the body's room until the handler is done.
-    let _held = rules.clone();
+    let held = rules.clone();
     request.extensions_mut().insert(rules);
+    let handled = admission.work.run(async move {
+        let _held = held;
+        made_here(next.run(request).await)
+    });
     let limit = admission.limits.request_timeout;
-    match tokio::time::timeout(limit.0, next.run(request)).await {
-        Ok(response) => response,
+    match tokio::time::timeout(limit.0, handled).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Problem::new(Kind::Unavailable, "the service is stopping").into_response(),
         Err(_) => Problem::new(Kind::DeadlineExceeded, format!("the request took longer than {limit}"))
             .into_response(),
     }

@@ -10,6 +10,7 @@ use opentelemetry::{
     Context,
     trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
 };
+use tokio::{runtime::Handle, task::JoinHandle};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -128,15 +129,21 @@ pub async fn with_caller<T>(caller: Option<TraceParent>, future: impl Future<Out
 
 /// Starts a task that belongs to what runs now: its span and its trace go along. Aborted tasks aside, it ends whether
 /// or not anybody waits for it.
-pub fn spawn<T: Send + 'static>(
+pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    spawn_on(&Handle::current(), future)
+}
+
+/// The same on another runtime.
+pub(crate) fn spawn_on<T: Send + 'static>(
+    runtime: &Handle,
     future: impl Future<Output = T> + Send + 'static,
-) -> tokio::task::JoinHandle<T> {
+) -> JoinHandle<T> {
     let caller = CALLER.try_with(|caller| *caller).ok();
-    tokio::spawn(with_caller(caller, future).in_current_span())
+    runtime.spawn(with_caller(caller, future).in_current_span())
 }
 
 /// Runs work that blocks on a thread of its own; what it logs belongs to the span of whoever asked.
-pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
+pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let span = Span::current();
     tokio::task::spawn_blocking(move || span.in_scope(work))
 }

@@ -2,17 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io::{self, Read as _, Write as _},
+    net::SocketAddr,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use axum::{
     Router,
     routing::{get, post},
 };
-use server::{Edge, Json, Span, auth::Authenticator, config::Limits, serve, stack};
+use server::{Edge, Json, Span, auth::Authenticator, config::Limits, serve::apart, stack};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    sync::oneshot,
 };
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,12 +28,16 @@ const LONG: Duration = Duration::from_secs(30);
 struct Running {
     addr: SocketAddr,
     stop: CancellationToken,
-    served: JoinHandle<io::Result<()>>,
+    served: oneshot::Receiver<io::Result<()>>,
 }
 
 impl Running {
     async fn start(limits: Limits) -> Self {
-        let service = Router::new()
+        Self::of(Router::new(), limits).await
+    }
+
+    async fn of(more: Router, limits: Limits) -> Self {
+        let service = more
             .route("/quick", get(async || "quick"))
             .route(
                 "/work",
@@ -54,10 +63,7 @@ impl Running {
         let app = stack(OpenApiRouter::from(service), edge);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let served = tokio::spawn({
-            let stop = stop.clone();
-            async move { serve(listener, app, &limits, stop).await }
-        });
+        let served = apart(listener, app, limits, stop.clone());
         Self { addr, stop, served }
     }
 
@@ -228,5 +234,50 @@ async fn deeply_nested_json_is_refused_and_nothing_falls_over() {
         let text = rest(running.connect(&head).await).await;
         assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("recursion limit"), "{text}");
     }
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn a_service_that_does_nothing_but_compute_is_alive_and_refuses() {
+    let (begun, computing) = mpsc::channel();
+    let (free, freed) = mpsc::channel();
+    let freed = Arc::new(Mutex::new(freed));
+    // It holds the only thread of this runtime until the client has what it wants.
+    let compute = Router::new().route(
+        "/compute",
+        get(move || {
+            let (begun, freed) = (begun.clone(), Arc::clone(&freed));
+            async move {
+                begun.send(()).unwrap();
+                freed.lock().unwrap().recv_timeout(LONG).unwrap();
+                "computed"
+            }
+        }),
+    );
+    let running = Running::of(compute, Limits { concurrency: 1, ..Limits::default() }).await;
+    let addr = running.addr;
+    let client = tokio::task::spawn_blocking(move || {
+        let ask = |path: &str| {
+            let mut stream = std::net::TcpStream::connect(addr).unwrap();
+            let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        };
+        let read = |mut stream: std::net::TcpStream| {
+            stream.set_read_timeout(Some(LONG)).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        };
+        let first = ask("/compute");
+        computing.recv_timeout(LONG).unwrap();
+        let meanwhile = [read(ask("/livez")), read(ask("/compute"))];
+        free.send(()).unwrap();
+        (meanwhile, read(first))
+    });
+    let ([alive, refused], computed) = client.await.unwrap();
+    assert!(alive.starts_with("HTTP/1.1 200 "), "{alive}");
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: "), "{refused}");
+    assert!(computed.ends_with("computed"), "{computed}");
     running.stopped().await;
 }
