@@ -16,16 +16,17 @@ compile() {
     for feature in ${FEATURES:-}; do
         features="$features trainer/$feature verifier/$feature cli/$feature"
     done
-    cargo build --release --locked -p selector -p verifier -p trainer -p cli --bins --features "$features"
+    cargo build --release --locked -p selector -p verifier -p trainer -p cli --bin entropo-admin \
+        --bin entropo-selector --bin entropo-verifier --bin entropo-trainer --features "$features"
 }
 
 case "${1:-}" in
 skeleton)
-    # What manifests name must be there, or cargo refuses them: all of that is called lib.rs or main.rs.
+    # What manifests name must be there, or cargo refuses them: all of that is called lib.rs, main.rs or admin.rs.
     find . -name '*.rs' -not -path './model/cubecl-llvm/*' | while read -r file; do
         case "$file" in
         */src/lib.rs) : >"$file" ;;
-        */main.rs | */build.rs) echo 'fn main() {}' >"$file" ;;
+        */main.rs | */admin.rs | */build.rs) echo 'fn main() {}' >"$file" ;;
         *) rm "$file" ;;
         esac
     done
@@ -38,7 +39,7 @@ programs)
     # What was copied is older than what was built of the empty sources, and cargo goes by the time.
     find . -name '*.rs' -not -path './target/*' -exec touch {} +
     compile
-    install -D -t "${2:?build.sh programs DIR}" target/release/entropo target/release/entropo-selector \
+    install -D -t "${2:?build.sh programs DIR}" target/release/entropo-admin target/release/entropo-selector \
         target/release/entropo-verifier target/release/entropo-trainer
     # Only the programs go on; without the rest this layer is small.
     rm -rf target

@@ -182,7 +182,7 @@ images() {
         fi
         context=$scratch/bin suffix=-prebuilt
         mkdir "$context"
-        for name in entropo entropo-selector entropo-verifier entropo-trainer; do
+        for name in entropo-admin entropo-selector entropo-verifier entropo-trainer; do
             strip -o "$context/$name" "$binaries/$name"
         done
     fi

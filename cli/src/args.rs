@@ -110,3 +110,21 @@ mod tests {
         }
     }
 }
+
+/// What an operator does to a database: the commands `migrate` and `token` of `entropo`, without the rest.
+#[derive(Debug, Parser)]
+#[command(name = "entropo-admin", version, max_term_width = 100)]
+pub struct Admin {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AdminCommand,
+}
+
+/// What to do to a database.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Bring the database's tables up to date.
+    Migrate(migrate::Args),
+    /// Make, list, rotate and revoke API tokens.
+    Token(token::Args),
+}

@@ -21,7 +21,7 @@ pub mod token;
 pub mod train;
 pub mod up;
 
-use crate::args::{Cli, Command};
+use crate::args::{Admin, AdminCommand, Cli, Command};
 
 /// Runs a parsed command line.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
@@ -46,5 +46,13 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Merge(args) => merge::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Runs a parsed command line of `entropo-admin`.
+pub(crate) fn administer(admin: &Admin) -> anyhow::Result<()> {
+    match &admin.command {
+        AdminCommand::Migrate(args) => migrate::run(args),
+        AdminCommand::Token(args) => token::run(args),
     }
 }

@@ -17,15 +17,23 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Parses the command line, runs the command and turns its result into an exit code.
+/// The `entropo` command: parses the command line, runs what it says and turns its result into an exit code.
 pub fn main() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
-        Ok(cli) => cli,
+    run(|command: args::Cli| commands::run(command))
+}
+
+/// The `entropo-admin` command, which is small enough for an image of its own: what an operator does to a database.
+pub fn admin() -> ExitCode {
+    run(|command: args::Admin| commands::administer(&command))
+}
+
+fn run<C: Parser>(command: impl FnOnce(C) -> anyhow::Result<()>) -> ExitCode {
+    match C::try_parse() {
+        Ok(parsed) => exit::report(command(parsed)),
         Err(error) => {
             // Help and version go to stdout with code 0, mistakes to stderr with code 2. A closed pipe is no failure.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE))
         }
-    };
-    exit::report(commands::run(cli))
+    }
 }

@@ -66,9 +66,12 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
     let local_only = edge.loopback && !edge.auth.is_required();
     let rates = Rates::new(edge.limits.requests_per_second);
     let admission = Admission::new(edge.limits, work);
+    let compressed = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
 
     let guarded = service
         .merge(metrics::routes())
+        // Where requests are worked on, for it takes a while.
+        .layer(compressed.clone())
         // Each token has its share, where one is configured.
         .layer(from_fn_with_state(rates, limit_rate))
         // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
@@ -82,9 +85,8 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
     guarded
         // Health and documentation need no token and no place: they must answer when the service is full.
         .merge(open)
-        .merge(docs::routes(&service_api))
+        .merge(docs::routes(&service_api).layer(compressed))
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest))
         // Inside `observe`, so that a panic is logged with its request id and answered as a problem.
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
         // Sees everything, adds the request id, completes every error into a problem.

@@ -72,7 +72,8 @@ impl Outcome {
         }
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Adds what came of others; the time that it took stays.
+    pub(crate) fn merge(&mut self, other: Self) {
         self.good.extend(other.good);
         self.shed.extend(other.shed);
         self.odd += other.odd;

@@ -44,8 +44,19 @@ pub(crate) async fn run(context: &Context, table: &mut Table) -> Result<()> {
     let services = [&selector, &verifier];
     let mut samples: [Vec<Sample>; 2] = [Vec::new(), Vec::new()];
     let mut connections: Vec<f64> = Vec::new();
+    let mut told = Instant::now();
     while start.elapsed() < length {
         tokio::time::sleep(Duration::from_secs(5).min(length / 20)).await;
+        if told.elapsed() > length / 15 {
+            told = Instant::now();
+            let memory = samples.iter().map(|samples| samples.last().map_or(f64::NAN, |one| one.memory));
+            let memory: Vec<String> = memory.map(|mib| format!("{mib:.0}")).collect();
+            say(&format!(
+                "  {:.0} s: selector and verifier hold {} MiB",
+                start.elapsed().as_secs_f64(),
+                memory.join(" and ")
+            ));
+        }
         for (service, samples) in services.iter().zip(&mut samples) {
             samples.extend(look(service, start));
         }

@@ -6,8 +6,9 @@ use moka::sync::Cache;
 
 use crate::RawScore;
 
-/// What a score without turns or labels takes in memory, with its key and the cache's own records.
-const OVERHEAD: usize = 256;
+/// What a score without turns or labels takes in memory, with its key and the cache's own records; measured, with a
+/// million of them.
+const OVERHEAD: usize = 448;
 
 /// A cache bounded by bytes, shared by all models. Cheap to clone.
 #[derive(Debug, Clone)]
