@@ -169,9 +169,14 @@ async fn the_deadline_ends_requests_that_do_not_finish() {
 async fn a_slow_body_takes_nobody_s_place() {
     let patient = Limits { body_timeout: Span::secs(3600), concurrency: 1, ..Limits::default() };
     let running = Running::start(patient).await;
-    let head = "POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[";
+    let head = "POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\
+                Expect: 100-continue\r\n\r\n";
     let mut slow = running.connect(head).await;
-    // Its head has arrived by the time that the next connection's request is answered.
+    // It is asked for its body when that is being read.
+    let mut go_on = [0; 25];
+    slow.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    slow.write_all(b"[").await.unwrap();
     for _ in 0..3 {
         let quick = "GET /quick HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let text = rest(running.connect(quick).await).await;
