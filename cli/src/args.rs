@@ -89,6 +89,24 @@ pub enum Command {
     Completions(completions::Args),
 }
 
+/// What an operator does to a database: the commands `migrate` and `token` of `entropo`, without the rest.
+#[derive(Debug, Parser)]
+#[command(name = "entropo-admin", version, max_term_width = 100)]
+pub struct Admin {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AdminCommand,
+}
+
+/// What to do to a database.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Bring the database's tables up to date.
+    Migrate(migrate::Args),
+    /// Make, list, rotate and revoke API tokens.
+    Token(token::Args),
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -109,22 +127,4 @@ mod tests {
             assert!(help.contains(&format!("entropo {}", command.get_name())), "{}", command.get_name());
         }
     }
-}
-
-/// What an operator does to a database: the commands `migrate` and `token` of `entropo`, without the rest.
-#[derive(Debug, Parser)]
-#[command(name = "entropo-admin", version, max_term_width = 100)]
-pub struct Admin {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: AdminCommand,
-}
-
-/// What to do to a database.
-#[derive(Debug, Subcommand)]
-pub enum AdminCommand {
-    /// Bring the database's tables up to date.
-    Migrate(migrate::Args),
-    /// Make, list, rotate and revoke API tokens.
-    Token(token::Args),
 }

@@ -216,6 +216,24 @@ fn the_readme_names_every_command() {
     }
 }
 
+/// `cargo run -p cli`, the README's first command, must know which of the programs is meant.
+#[test]
+fn packages_with_several_programs_say_which_one_runs() {
+    let ours = CRATES.iter().map(|name| (name, manifest(&root().join(name).join("Cargo.toml"))));
+    let several: Vec<_> = ours
+        .filter(|(name, manifest)| {
+            let programs = manifest.get("bin").and_then(toml::Value::as_array).map_or(0, Vec::len);
+            // Those of `tests` are run by scripts and tests.
+            **name != "tests" && programs > 1
+        })
+        .collect();
+    assert!(several.iter().any(|(name, _)| **name == "cli"), "nothing is checked");
+    for (name, manifest) in several {
+        let run = manifest["package"].get("default-run").and_then(toml::Value::as_str);
+        assert_eq!(run, Some("entropo"), "{name}");
+    }
+}
+
 #[test]
 fn images_are_built_by_this_toolchain_and_set_what_there_is() {
     let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
