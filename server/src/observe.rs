@@ -1,7 +1,10 @@
 //! What is seen of each request: its id, its span and log line, its metrics; and the last touch on every error.
 
 use std::{
+    convert::Infallible,
+    future::{Ready, ready},
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -11,11 +14,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::future::Either;
 use http::{HeaderName, HeaderValue, Method, header};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    metrics,
+    metrics::Requests,
     problem::{Cause, Problem},
     trace::{self, TraceParent},
 };
@@ -43,17 +47,17 @@ impl RequestId {
     }
 }
 
-/// The outermost layer: sees every request and every response, also those of the layers below it.
-pub async fn observe(State(service): State<&'static str>, mut request: Request, next: Next) -> Response {
+/// Sees every request and every response of the layers below it.
+pub(crate) async fn observe(State(requests): State<Requests>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(&request);
     request.extensions_mut().insert(id.clone());
     let method = method_label(request.method());
-    // The template, never the path: label values must stay few.
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = Route::of(&request);
     let caller = TraceParent::of(request.headers());
     // At the level of errors, so that lines of every level have the request's id.
-    let span = if is_quiet(&route) {
+    let span = if route.is_quiet() {
         // The target keeps probes, which come every few seconds, out of the traces.
+        let route = route.as_str();
         tracing::error_span!(target: "probe", "request", request_id = id.as_str(), method, route, trace_id = Empty)
     } else {
         tracing::error_span!(
@@ -61,25 +65,29 @@ pub async fn observe(State(service): State<&'static str>, mut request: Request, 
             otel.kind = "server",
             request_id = id.as_str(),
             method,
-            route,
+            route = route.as_str(),
             trace_id = Empty,
         )
     };
     trace::adopt(&span, caller);
-    trace::rename(&span, &format!("{method} {route}"));
-    trace::attribute(&span, "http.request.method", method);
-    trace::attribute(&span, "http.route", route.clone());
+    let traced = trace::of_span(&span).is_some();
+    if traced {
+        trace::rename(&span, &format!("{method} {}", route.as_str()));
+        trace::attribute(&span, "http.request.method", method);
+        trace::attribute(&span, "http.route", route.as_str().to_owned());
+    }
 
+    requests.begun();
     let mut seen = Seen {
         started: Instant::now(),
-        service,
+        requests,
         method,
         route,
         status: None,
         cause: None,
         span: span.clone(),
+        traced,
     };
-    metrics::in_flight(service, 1.0);
     let response = trace::with_caller(caller, next.run(request)).instrument(span).await;
     seen.status = Some(response.status().as_u16());
     if response.status().is_server_error() {
@@ -90,6 +98,65 @@ pub async fn observe(State(service): State<&'static str>, mut request: Request, 
     finish(response, &id)
 }
 
+/// Answers requests with a problem while there is reason to, before anything is spent on them: no span, no other layer.
+/// They have their line in the log and are counted like all others.
+#[derive(Debug, Clone)]
+pub(crate) struct Turnstile<F> {
+    pub(crate) requests: Requests,
+    /// Why no request is let in, as long as that is so.
+    pub(crate) reason: F,
+}
+
+impl<S, F: Clone> tower::Layer<S> for Turnstile<F> {
+    type Service = Turned<S, F>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Turned { inner, turnstile: self.clone() }
+    }
+}
+
+/// A service behind a [`Turnstile`].
+#[derive(Debug, Clone)]
+pub(crate) struct Turned<S, F> {
+    inner: S,
+    turnstile: Turnstile<F>,
+}
+
+impl<S, F> tower::Service<Request> for Turned<S, F>
+where
+    S: tower::Service<Request, Response = Response, Error = Infallible>,
+    F: Fn() -> Option<Problem>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match (self.turnstile.reason)() {
+            None => Either::Right(self.inner.call(request)),
+            Some(problem) => Either::Left(ready(Ok(turn_away(&self.turnstile.requests, &request, problem)))),
+        }
+    }
+}
+
+fn turn_away(requests: &Requests, request: &Request, problem: Problem) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request);
+    let (method, route) = (method_label(request.method()), Route::of(request));
+    let (route, status, cause) = (route.as_str(), problem.kind().status().as_u16(), problem.for_log());
+    let trace_id = TraceParent::of(request.headers()).map(|caller| caller.trace_id());
+    let (request_id, trace_id, took) = (id.as_str(), trace_id.as_deref(), started.elapsed());
+    tracing::warn!(request_id, method, route, trace_id, status, ms = ms(took), cause, "unavailable");
+    requests.answered(method, route, status, took);
+    let mut response = problem.with_request_id(id.as_str()).into_response();
+    response.extensions_mut().remove::<Problem>();
+    with_headers(response, &id)
+}
+
 /// Turns bare and unfinished errors into problems with the request's id, and sets the headers of every response.
 fn finish(mut response: Response, id: &RequestId) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -98,6 +165,11 @@ fn finish(mut response: Response, id: &RequestId) -> Response {
         let problem = Problem::from_status(response.status()).with_request_id(id.as_str());
         response = with_problem(&response, problem);
     }
+    with_headers(response, id)
+}
+
+/// The headers of every response.
+fn with_headers(mut response: Response, id: &RequestId) -> Response {
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, value);
@@ -134,48 +206,69 @@ fn is_bare_error(response: &Response<Body>) -> bool {
     (status.is_client_error() || status.is_server_error()) && !typed
 }
 
+/// The template of a request's path, never the path itself: values of labels must stay few.
+struct Route(Option<MatchedPath>);
+
+impl Route {
+    fn of(request: &Request) -> Self {
+        Self(request.extensions().get().cloned())
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("unmatched", MatchedPath::as_str)
+    }
+
+    /// Probes come every few seconds and say nothing while they succeed.
+    fn is_quiet(&self) -> bool {
+        matches!(self.as_str(), "/livez" | "/readyz" | "/startupz" | "/metrics")
+    }
+}
+
 /// Reports on drop, so that a request whose client left is seen too.
 struct Seen {
     started: Instant,
-    service: &'static str,
+    requests: Requests,
     method: &'static str,
-    route: String,
+    route: Route,
     status: Option<u16>,
     /// Why it failed, where it did.
     cause: Option<String>,
     span: tracing::Span,
+    /// Whether the span is part of a trace.
+    traced: bool,
 }
 
 impl Drop for Seen {
     fn drop(&mut self) {
-        metrics::in_flight(self.service, -1.0);
         let took = self.started.elapsed();
         // 499 as other servers log it: the client closed the connection before the response.
         let status = self.status.unwrap_or(499);
-        metrics::finished(self.service, self.method, &self.route, status, took);
+        self.requests.ended(self.method, self.route.as_str(), status, took);
         let _entered = self.span.enter();
-        trace::attribute(&self.span, "http.response.status_code", i64::from(status));
-        log(status, took, &self.route, self.cause.as_deref());
+        if self.traced {
+            trace::attribute(&self.span, "http.response.status_code", i64::from(status));
+        }
+        log(status, took, self.route.is_quiet(), self.cause.as_deref());
     }
+}
+
+/// Milliseconds, to a hundredth.
+fn ms(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e5).round() / 1e2
 }
 
 /// One line for each request, and no other for one that failed.
-fn log(status: u16, took: Duration, route: &str, cause: Option<&str>) {
-    let ms = (took.as_secs_f64() * 1e5).round() / 1e2;
+fn log(status: u16, took: Duration, quiet: bool, cause: Option<&str>) {
+    let ms = ms(took);
     match status {
         // Whoever is told to come again is not told of a failure.
-        503 if is_quiet(route) => tracing::debug!(status, ms, "not ready"),
+        503 if quiet => tracing::debug!(status, ms, "not ready"),
         503 => tracing::warn!(status, ms, cause, "unavailable"),
         500.. => tracing::error!(status, ms, cause, "request failed"),
         499 => tracing::info!(status, ms, "client left"),
-        _ if is_quiet(route) => tracing::debug!(status, ms, "answered"),
+        _ if quiet => tracing::debug!(status, ms, "answered"),
         _ => tracing::info!(status, ms, "answered"),
     }
-}
-
-/// Probes come every few seconds and say nothing while they succeed.
-fn is_quiet(route: &str) -> bool {
-    matches!(route, "/livez" | "/readyz" | "/startupz" | "/metrics")
 }
 
 fn method_label(method: &Method) -> &'static str {

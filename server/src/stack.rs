@@ -11,6 +11,7 @@ use axum::{
 use http::StatusCode;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -21,8 +22,8 @@ use crate::{
     docs,
     guard::{Guard, guard},
     health::{self, Probe},
-    metrics,
-    observe::observe,
+    metrics::{self, Requests},
+    observe::{Turnstile, observe},
     problem::{Kind, Problem, ProblemResponses},
     rate::{Rates, limit_rate},
     work::{Work, made_here},
@@ -50,7 +51,7 @@ impl std::fmt::Debug for Edge {
     }
 }
 
-/// Puts the shared layers around a service. A request meets them from the last line to the first.
+/// Puts the shared layers around a service.
 ///
 /// Whoever polls the router, requests that are admitted are worked on by the runtime that this is called in.
 ///
@@ -66,34 +67,41 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
     let local_only = edge.loopback && !edge.auth.is_required();
     let rates = Rates::new(edge.limits.requests_per_second);
     let admission = Admission::new(edge.limits, work);
-    let compressed = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
+    let requests = Requests::new(edge.service);
+    let compression = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
+    // Sees everything, adds the request id, completes every error into a problem.
+    let observed = from_fn_with_state(requests.clone(), observe);
+    // Inside `observe`, so that a panic is logged with its request id and answered as a problem.
+    let caught = CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic));
 
-    let guarded = service
-        .merge(metrics::routes())
-        // Where requests are worked on, for it takes a while.
-        .layer(compressed.clone())
-        // Each token has its share, where one is configured.
-        .layer(from_fn_with_state(rates, limit_rate))
-        // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
-        .layer(from_fn_with_state(edge.auth, authorize))
+    // As one, from the outermost to the innermost: each `layer` of a router allocates for every request, more so the
+    // more there are.
+    let guards = ServiceBuilder::new()
+        // A service that is full has nothing to spend on those that it refuses.
+        .layer(Turnstile { requests, reason: admission.full() })
+        .layer(observed.clone())
+        .layer(caught)
+        // Browsers acting for other sites are refused before anything is spent on them.
+        .layer(from_fn_with_state(Guard { local_only }, guard))
         // Takes a place among the running requests, or sheds the request; hands it to the runtime that works, and ends it
         // at its deadline.
         .layer(from_fn_with_state(admission, admit))
-        // Browsers acting for other sites are refused before anything is spent on them.
-        .layer(from_fn_with_state(Guard { local_only }, guard));
-
-    guarded
-        // Health and documentation need no token and no place: they must answer when the service is full.
-        .merge(open)
-        .merge(docs::routes(&service_api).layer(compressed))
+        // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
+        .layer(from_fn_with_state(edge.auth, authorize))
+        // Each token has its share, where one is configured.
+        .layer(from_fn_with_state(rates, limit_rate))
+        // Where requests are worked on, for it takes a while.
+        .layer(compression.clone());
+    let guarded = service.merge(metrics::routes()).layer(guards);
+    // Health and documentation need no token and no place: they must answer when the service is full.
+    let open = open
+        .merge(docs::routes(&service_api).layer(compression))
         .fallback(|| async { StatusCode::NOT_FOUND })
-        // Inside `observe`, so that a panic is logged with its request id and answered as a problem.
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
-        // Sees everything, adds the request id, completes every error into a problem.
-        .layer(from_fn_with_state(edge.service, observe))
+        .layer(ServiceBuilder::new().layer(observed).layer(caught));
+    guarded.merge(open)
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Admission {
     limits: Arc<Limits>,
     places: Arc<Semaphore>,
@@ -107,15 +115,25 @@ impl Admission {
         let room = Room::new(limits.bodies_in_memory);
         Self { limits: Arc::new(limits), places, room, work }
     }
+
+    fn rules(&self) -> BodyRules {
+        BodyRules::new(Arc::clone(&self.limits), self.room.clone(), Arc::clone(&self.places))
+    }
+
+    /// Whether a request is refused whatever it brings.
+    fn full(&self) -> impl Fn() -> Option<Problem> + Clone + use<> {
+        let rules = self.rules();
+        move || rules.check().err()
+    }
 }
 
 /// Sheds at once instead of queueing: a queue that is longer than clients wait only makes work for nobody.
 async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
-    let (limits, places) = (Arc::clone(&admission.limits), Arc::clone(&admission.places));
-    let rules = BodyRules::new(limits, admission.room.clone(), places);
+    let rules = admission.rules();
     // A request that brings a body takes its place when that has arrived.
-    let admitted = if http_body::Body::is_end_stream(request.body()) { rules.enter() } else { rules.check() };
-    if let Err(problem) = admitted {
+    if http_body::Body::is_end_stream(request.body())
+        && let Err(problem) = rules.enter()
+    {
         return problem.into_response();
     }
     // This clone keeps the place and the body's room until the handler is done.

@@ -162,7 +162,7 @@ async fn json_errors_name_place_or_field() {
 async fn slow_requests_end_and_full_services_shed_but_stay_alive() {
     let limits =
         Limits { concurrency: 1, request_timeout: Span(Duration::from_millis(300)), ..Limits::default() };
-    let app = stack(OpenApiRouter::from(service()), Edge { limits, ..edge() });
+    let app = stack(OpenApiRouter::from(service()), Edge { service: "full", limits, ..edge() });
     let busy = tokio::spawn({
         let app = app.clone();
         async move { problem(&app, fetch("/slow"), 503, "deadline-exceeded").await }
@@ -174,11 +174,22 @@ async fn slow_requests_end_and_full_services_shed_but_stay_alive() {
     }
     let shed = send(&app, fetch("/page")).await;
     assert_eq!(shed.headers()["retry-after"], "1");
-    assert_eq!(body(shed).await["type"], "/docs#problem-overloaded");
+    assert_eq!(shed.headers()["x-content-type-options"], "nosniff");
+    let id = shed.headers()["x-request-id"].clone();
+    let shed = body(shed).await;
+    assert_eq!((&shed["type"], &shed["status"]), (&json!("/docs#problem-overloaded"), &json!(503)));
+    assert_eq!(shed["request_id"], id.to_str().unwrap());
+    let named = Request::get("/thing/7").header("x-request-id", "mine").body(Body::empty()).unwrap();
+    assert_eq!(body(send(&app, named).await).await["request_id"], "mine");
     assert_eq!(send(&app, fetch("/livez")).await.status(), 200);
     assert_eq!(send(&app, fetch("/docs")).await.status(), 200);
     busy.await.unwrap();
     assert_eq!(send(&app, fetch("/page")).await.status(), 200);
+    // Refused or not, they are counted, by the template of their route.
+    let metrics = send(&app, fetch("/metrics")).await.into_body().collect().await.unwrap().to_bytes();
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    let refused = r#"http_requests_total{service="full",method="GET",route="/thing/{id}",status="503"} 1"#;
+    assert!(metrics.lines().any(|line| line == refused), "{metrics}");
 }
 
 struct Fixed(&'static str, Result<(), String>);

@@ -5,19 +5,21 @@
 
 mod names;
 mod process;
+mod requests;
 mod stores;
 
 use std::{sync::OnceLock, time::Duration};
 
 use axum::{Router, routing::get};
 use http::header;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{auth::Caller, problem::Problem};
 
 pub use names::model;
+pub(crate) use requests::Requests;
 pub use stores::watch_store;
 
 /// Upper bounds of the buckets of times in seconds: fine where selections are expected, coarse above.
@@ -134,10 +136,6 @@ pub(crate) async fn upkeep(stop: CancellationToken) {
     }
 }
 
-pub(crate) fn in_flight(service: &'static str, change: f64) {
-    gauge!("http_requests_in_flight", "service" => service).increment(change);
-}
-
 /// A connection lost its place to another.
 pub(crate) fn put_out() {
     counter!("http_connections_put_out_total").increment(1);
@@ -145,21 +143,4 @@ pub(crate) fn put_out() {
 
 pub(crate) fn shed(reason: &'static str) {
     counter!("http_requests_shed_total", "reason" => reason).increment(1);
-}
-
-pub(crate) fn finished(
-    service: &'static str,
-    method: &'static str,
-    route: &str,
-    status: u16,
-    took: Duration,
-) {
-    let labels = [
-        ("service", service.to_owned()),
-        ("method", method.to_owned()),
-        ("route", route.to_owned()),
-        ("status", status.to_string()),
-    ];
-    counter!("http_requests_total", &labels).increment(1);
-    histogram!("http_request_duration_seconds", &labels[..3]).record(took);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 use crate::RawScore;
 
@@ -24,7 +24,15 @@ impl ScoreCache {
             let numbers = score.turn_logits.len() + score.labels.len();
             u32::try_from(OVERHEAD + revision.len() + 8 * numbers).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().max_capacity(bytes).weigher(weigh).build())
+        // The oldest go first. By how often they were asked for, which is the library's default, a full cache would keep
+        // scores of issues that are long settled, and take none of those that are being worked on.
+        Self(
+            Cache::builder()
+                .max_capacity(bytes)
+                .weigher(weigh)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+        )
     }
 
     pub(super) fn get(&self, content: [u8; 32], revision: &Arc<str>) -> Option<Arc<RawScore>> {
@@ -44,6 +52,20 @@ impl ScoreCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_cache_takes_new_scores() {
+        let cache = ScoreCache::new(100_000);
+        let revision: Arc<str> = "r".into();
+        for index in 0..1_000_u32 {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&index.to_le_bytes());
+            cache.put(key, &revision, Arc::default());
+            cache.0.run_pending_tasks();
+            assert!(cache.get(key, &revision).is_some(), "{index}");
+        }
+        assert_eq!(cache.get([0; 32], &revision), None);
+    }
 
     #[test]
     fn scores_are_kept_by_content_and_revision_within_the_bound() {
