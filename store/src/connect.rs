@@ -143,7 +143,7 @@ impl SqliteStore {
             let reading = connect.create_if_missing(false).pragma("query_only", "on");
             pool(options.max_connections.max(1)).connect_lazy_with(reading)
         };
-        Self::ready(Sqlite::new(writer, readers, options.durability), options).await
+        Self::ready(Sqlite::new(writer, readers, options.durability)?, options).await
     }
 }
 

@@ -22,8 +22,8 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    pub(crate) fn new(writer: SqlitePool, readers: SqlitePool, durability: Durability) -> Self {
-        Self { queue: Writer::start(writer.clone(), durability), writer, readers }
+    pub(crate) fn new(writer: SqlitePool, readers: SqlitePool, durability: Durability) -> Result<Self> {
+        Ok(Self { queue: Writer::start(writer.clone(), durability)?, writer, readers })
     }
 }
 

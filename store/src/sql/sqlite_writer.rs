@@ -3,12 +3,18 @@
 //! Writes queue here. Those that wait while a commit is being synced to the disk go into the next transaction
 //! together, each behind a savepoint of its own: one sync acknowledges them all, and a write that fails takes nothing
 //! else with it.
+//!
+//! A transaction goes back and forth between its task and the library's thread for every statement, and nobody else
+//! writes meanwhile. So the task has a thread of its own: among the tasks of a busy runtime it would wait for its turn
+//! each time.
 
+use std::{io, thread};
 use std::time::Instant;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, SqlitePool};
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Durable, waited};
@@ -31,17 +37,23 @@ struct Request {
     reply: oneshot::Sender<Result<Rows>>,
 }
 
-/// Hands writes to the task that does them. The task ends with the last of its handles.
+/// Hands writes to the thread that does them. It ends with the last of its handles.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Request>,
 }
 
 impl Writer {
-    pub(super) fn start(pool: SqlitePool, durability: Durability) -> Self {
+    pub(super) fn start(pool: SqlitePool, durability: Durability) -> Result<Self> {
+        let failed = |error: io::Error| {
+            let detail = format!("the thread that writes to the database cannot start: {error}");
+            StoreError::Unavailable { detail, source: None }
+        };
         let (queue, requests) = mpsc::channel(QUEUE);
-        tokio::spawn(work(pool, durability, requests));
-        Self { queue }
+        let runtime = Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let run = move || runtime.block_on(work(pool, durability, requests));
+        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(run).map_err(failed)?;
+        Ok(Self { queue })
     }
 
     /// Queues a write and waits for it. It happens also when the caller stops waiting.
