@@ -22,7 +22,7 @@ const ROUNDS: usize = 4;
 pub(crate) async fn peak(addr: SocketAddr, template: &Arc<Template>, length: Duration) -> (usize, Outcome) {
     closed(addr, 8, template, length).await;
     let mut best = (0, Outcome::default());
-    for clients in [8, 16, 32, 64] {
+    for clients in [8, 16, 32, 64, 128] {
         let seen = closed(addr, clients, template, length).await;
         if best.0 == 0 || seen.rate() > best.1.rate() {
             best = (clients, seen);
@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, table: &mut Table) -> Result<()> {
         let length = Duration::from_secs(if context.quick { 2 } else { 10 });
         // The best of several runs is flattered by chance, the database grows meanwhile, and the machine is not the same at
         // all times: peak and overload take turns, and what counts are their means.
-        let (clients, _) = peak(addr, &template, length / 4).await;
+        let (clients, _) = peak(addr, &template, length / 2).await;
         let mut usual = vec![closed(addr, clients, &template, length).await];
         let rate = usual[0].rate();
         let (mut seen, mut goodput, mut late) = (Outcome::default(), Vec::new(), Duration::ZERO);
