@@ -15,6 +15,7 @@ pub mod health;
 pub mod idempotency;
 pub mod intake;
 pub mod launch;
+pub mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod outgoing;

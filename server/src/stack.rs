@@ -29,6 +29,9 @@ use crate::{
     work::{Work, made_here},
 };
 
+/// Requests for metrics that are answered at a time.
+const SCRAPES: usize = 2;
+
 /// What a service hands to the edge.
 pub struct Edge {
     /// What metrics call the service, such as `selector`.
@@ -66,7 +69,7 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
     ProblemResponses::add_schemas(&mut service_api);
     let local_only = edge.loopback && !edge.auth.is_required();
     let rates = Rates::new(edge.limits.requests_per_second);
-    let admission = Admission::new(edge.limits, work);
+    let scrapes = Limits { concurrency: SCRAPES, ..edge.limits.clone() };
     let requests = Requests::new(edge.service);
     let compression = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
     // Sees everything, adds the request id, completes every error into a problem.
@@ -76,29 +79,33 @@ pub fn stack(service: OpenApiRouter, edge: Edge) -> Router {
 
     // As one, from the outermost to the innermost: each `layer` of a router allocates for every request, more so the
     // more there are.
-    let guards = ServiceBuilder::new()
-        // A service that is full has nothing to spend on those that it refuses.
-        .layer(Turnstile { requests, reason: admission.full() })
-        .layer(observed.clone())
-        .layer(caught)
-        // Browsers acting for other sites are refused before anything is spent on them.
-        .layer(from_fn_with_state(Guard { local_only }, guard))
-        // Takes a place among the running requests, or sheds the request; hands it to the runtime that works, and ends it
-        // at its deadline.
-        .layer(from_fn_with_state(admission, admit))
-        // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
-        .layer(from_fn_with_state(edge.auth, authorize))
-        // Each token has its share, where one is configured.
-        .layer(from_fn_with_state(rates, limit_rate))
-        // Where requests are worked on, for it takes a while.
-        .layer(compression.clone());
-    let guarded = service.merge(metrics::routes()).layer(guards);
+    let guards = |admission: Admission| {
+        ServiceBuilder::new()
+            // A service that is full has nothing to spend on those that it refuses.
+            .layer(Turnstile { requests: requests.clone(), reason: admission.full() })
+            .layer(observed.clone())
+            .layer(caught)
+            // Browsers acting for other sites are refused before anything is spent on them.
+            .layer(from_fn_with_state(Guard { local_only }, guard))
+            // Takes a place among the running requests, or sheds the request; hands it to the runtime that works, and
+            // ends it at its deadline.
+            .layer(from_fn_with_state(admission, admit))
+            // Only callers with a token get further; the cheapest requests to refuse have been refused by now.
+            .layer(from_fn_with_state(edge.auth.clone(), authorize))
+            // Each token has its share, where one is configured.
+            .layer(from_fn_with_state(rates.clone(), limit_rate))
+            // Where requests are worked on, for it takes a while.
+            .layer(compression.clone())
+    };
+    let service = service.layer(guards(Admission::new(edge.limits.clone(), work.clone())));
+    // A service that is full is the one that somebody wants to see the metrics of: they have places of their own.
+    let metrics = metrics::routes().layer(guards(Admission::new(scrapes, work)));
     // Health and documentation need no token and no place: they must answer when the service is full.
     let open = open
-        .merge(docs::routes(&service_api).layer(compression))
+        .merge(docs::routes(&service_api).layer(compression.clone()))
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(ServiceBuilder::new().layer(observed).layer(caught));
-    guarded.merge(open)
+        .layer(ServiceBuilder::new().layer(observed.clone()).layer(caught));
+    service.merge(metrics).merge(open)
 }
 
 #[derive(Debug, Clone)]

@@ -183,6 +183,7 @@ async fn slow_requests_end_and_full_services_shed_but_stay_alive() {
     assert_eq!(body(send(&app, named).await).await["request_id"], "mine");
     assert_eq!(send(&app, fetch("/livez")).await.status(), 200);
     assert_eq!(send(&app, fetch("/docs")).await.status(), 200);
+    assert_eq!(send(&app, fetch("/metrics")).await.status(), 200);
     busy.await.unwrap();
     assert_eq!(send(&app, fetch("/page")).await.status(), 200);
     // Refused or not, they are counted, by the template of their route.

@@ -6,6 +6,7 @@ pub use server::launch::{Served, StartError};
 use server::{
     config::Settings as _,
     launch::{self, Prepared},
+    memory,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ pub async fn start(
     scorer: Option<Arc<dyn Scorer>>,
     stop: CancellationToken,
 ) -> Result<Served, StartError> {
+    memory::small_pages();
     let named = HttpScorer::new(&settings.verifier).map_err(|error| StartError::Other(error.to_string()))?;
     let scorer = named.map(|scorer| Arc::new(scorer) as Arc<dyn Scorer>).or(scorer);
     let verifier = scorer.map(|scorer| Verifier { scorer, deadline: settings.verifier.deadline });

@@ -8,8 +8,8 @@
 //! writes meanwhile. So the task has a thread of its own: among the tasks of a busy runtime it would wait for its turn
 //! each time.
 
-use std::{io, thread};
 use std::time::Instant;
+use std::{io, thread};
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;

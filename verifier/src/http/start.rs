@@ -55,6 +55,7 @@ pub async fn start_with(
     loader: Arc<dyn Loader>,
     stop: CancellationToken,
 ) -> Result<Running, StartError> {
+    server::memory::small_pages();
     // Nothing here is created by a POST that could be repeated, so no answers are kept.
     let prepared = Prepared::new(settings.shared(), Duration::ZERO).await?;
     let store = Arc::clone(&prepared.store);
